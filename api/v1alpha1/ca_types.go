@@ -1,0 +1,205 @@
+package v1alpha1
+
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+// Conditions of IndustryCA and BusinessCA besides Ready.
+const (
+	// ConditionKeyReady: the CA's key exists in its device.
+	// Reasons: Succeeded, ReferenceNotFound, ReferenceNotReady,
+	// DeviceUnavailable, KeyMissing, StoreUnavailable.
+	ConditionKeyReady = "KeyReady"
+	// ConditionCertificateReady: a certificate for the key is present and its chain holds.
+	// Reasons: Succeeded, AwaitingCertificate, CertificateInvalid,
+	// RootInvalid, ReferenceNotFound, ReferenceNotReady, IssuancePaused, StoreUnavailable.
+	ConditionCertificateReady = "CertificateReady"
+	// ConditionSpecAccepted: the ledger keeps this spec, so that CRLs and
+	// issuance go on without the API server.
+	// Reasons: Succeeded, StoreUnavailable, InvalidSpec.
+	ConditionSpecAccepted = "SpecAccepted"
+)
+
+// Reasons of a CA.
+const (
+	ReasonCertificateInvalid = "CertificateInvalid"
+	ReasonRootInvalid        = "RootInvalid"
+	ReasonIssuancePaused     = "IssuancePaused"
+)
+
+// IndustryCA (行业CA) is the CA of the whole sector under the national root
+// (LD/T 02.1 §7.3): it issues business CAs and an ARL.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:scope=Namespaced,categories=terrace
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
+// +kubebuilder:printcolumn:name="Issued",type=integer,JSONPath=`.status.issuedCertificates`
+// +kubebuilder:printcolumn:name="NotAfter",type=date,JSONPath=`.status.notAfter`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+type IndustryCA struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+	// +required
+	Spec IndustryCASpec `json:"spec,omitempty"`
+	// +optional
+	Status CAStatus `json:"status,omitempty"`
+}
+
+// IndustryCASpec declares an industry CA.
+type IndustryCASpec struct {
+	CACommon `json:",inline"`
+	// rootCertificate is the national root's certificate, PEM. It is the trust
+	// anchor: whoever can write this field decides what the tier trusts.
+	// +optional
+	// +kubebuilder:validation:MaxLength=65536
+	RootCertificate []byte `json:"rootCertificate,omitempty"`
+	// certificate is what the national root issued for status.certificateSigningRequest, PEM.
+	// +optional
+	// +kubebuilder:validation:MaxLength=65536
+	Certificate []byte `json:"certificate,omitempty"`
+}
+
+// CACommon is the part of the spec that IndustryCA and BusinessCA share.
+type CACommon struct {
+	// subject is the CA's distinguished name, RFC 4514, most specific part first.
+	// +required
+	// +kubebuilder:validation:MinLength=3
+	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="subject is immutable: a CA of another name is another CA"
+	Subject string `json:"subject,omitempty"`
+	// deviceRef names the CryptoDevice that holds the CA's key.
+	// +required
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="deviceRef is immutable: the key cannot leave its device"
+	DeviceRef LocalObjectReference `json:"deviceRef,omitempty"`
+	// validationServiceRef names the ValidationService whose URLs the issued
+	// certificates carry, and which answers for them.
+	// +optional
+	ValidationServiceRef *LocalObjectReference `json:"validationServiceRef,omitempty"`
+	// crl says how revocation lists are made.
+	// +optional
+	// +kubebuilder:default={}
+	CRL CRLSpec `json:"crl,omitempty"`
+	// issuance is Enabled or Paused. A paused CA signs no certificate; it goes on signing CRLs.
+	// +optional
+	// +kubebuilder:default=Enabled
+	// +kubebuilder:validation:Enum=Enabled;Paused
+	Issuance IssuanceMode `json:"issuance,omitempty"`
+}
+
+// IssuanceMode says whether a CA issues.
+type IssuanceMode string
+
+// Issuance modes.
+const (
+	IssuanceEnabled IssuanceMode = "Enabled"
+	IssuancePaused  IssuanceMode = "Paused"
+)
+
+// CRLSpec says how a CA's revocation lists are made (RFC 5280 §5).
+type CRLSpec struct {
+	// interval between two lists.
+	// +optional
+	// +kubebuilder:default="24h"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1m') && duration(self) <= duration('8760h')",message="crl.interval must be between 1m and 8760h"
+	Interval metav1.Duration `json:"interval,omitempty"`
+	// overlap is how long a list stays valid after the next one is due:
+	// nextUpdate = thisUpdate + interval + overlap.
+	// +optional
+	// +kubebuilder:default="24h"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1m') && duration(self) <= duration('8760h')",message="crl.overlap must be between 1m and 8760h"
+	Overlap metav1.Duration `json:"overlap,omitempty"`
+	// shards is the number of lists among which new certificates are spread.
+	// +optional
+	// +kubebuilder:default=1
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1024
+	Shards int32 `json:"shards,omitempty"`
+}
+
+// IndustryCAList is a list of IndustryCA.
+//
+// +kubebuilder:object:root=true
+type IndustryCAList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []IndustryCA `json:"items"`
+}
+
+// BusinessCA (业务CA) issues certificates to subscribers, or to further
+// business CAs.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:scope=Namespaced,categories=terrace
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
+// +kubebuilder:printcolumn:name="Issued",type=integer,JSONPath=`.status.issuedCertificates`
+// +kubebuilder:printcolumn:name="NotAfter",type=date,JSONPath=`.status.notAfter`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+type BusinessCA struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+	// +required
+	Spec BusinessCASpec `json:"spec,omitempty"`
+	// +optional
+	Status CAStatus `json:"status,omitempty"`
+}
+
+// BusinessCASpec declares a business CA.
+type BusinessCASpec struct {
+	CACommon `json:",inline"`
+	// issuer says who issues this CA's certificate.
+	// +required
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf || (has(self.external) && has(oldSelf.external))",message="issuer is immutable, but for the certificate of an external issuer"
+	Issuer BusinessCAIssuer `json:"issuer,omitempty"`
+	// validity of the CA certificate, when issued by a CA of this API. It never
+	// reaches beyond the issuer's.
+	// +optional
+	// +kubebuilder:default="87600h"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1h') && duration(self) <= duration('438000h')",message="validity must be between 1h and 438000h (50 years)"
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="validity is immutable: a longer one is a new certificate, hence a new BusinessCA"
+	Validity metav1.Duration `json:"validity,omitempty"`
+	// pathLength is the number of CAs that may stand below this one.
+	// +optional
+	// +kubebuilder:default=0
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=8
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="pathLength is immutable: it stands in the certificate"
+	PathLength int32 `json:"pathLength"`
+}
+
+// BusinessCAIssuer says who issues a BusinessCA: exactly one member.
+//
+// +kubebuilder:validation:ExactlyOneOf=industryCARef;businessCARef;external
+type BusinessCAIssuer struct {
+	// industryCARef names the IndustryCA that issues.
+	// +optional
+	IndustryCARef *LocalObjectReference `json:"industryCARef,omitempty"`
+	// businessCARef names another BusinessCA that issues.
+	// +optional
+	BusinessCARef *LocalObjectReference `json:"businessCARef,omitempty"`
+	// external: an issuer outside this API answers status.certificateSigningRequest.
+	// +optional
+	External *ExternalIssuer `json:"external,omitempty"`
+}
+
+// ExternalIssuer carries what an issuer outside this API gave.
+type ExternalIssuer struct {
+	// certificate issued for status.certificateSigningRequest, PEM. Empty while waiting for it.
+	// +optional
+	// +kubebuilder:validation:MaxLength=65536
+	Certificate []byte `json:"certificate,omitempty"`
+	// chain above it, issuer first, root last, PEM. The root is the trust anchor.
+	// +optional
+	// +kubebuilder:validation:MaxLength=262144
+	Chain []byte `json:"chain,omitempty"`
+}
+
+// BusinessCAList is a list of BusinessCA.
+//
+// +kubebuilder:object:root=true
+type BusinessCAList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []BusinessCA `json:"items"`
+}
