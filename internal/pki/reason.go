@@ -1,0 +1,50 @@
+package pki
+
+import "fmt"
+
+// Reason is a CRLReason of RFC 5280 §5.3.1.
+type Reason int
+
+// Reasons that Terrace uses.
+const (
+	ReasonUnspecified          Reason = 0
+	ReasonKeyCompromise        Reason = 1
+	ReasonCACompromise         Reason = 2
+	ReasonAffiliationChanged   Reason = 3
+	ReasonSuperseded           Reason = 4
+	ReasonCessationOfOperation Reason = 5
+	ReasonCertificateHold      Reason = 6
+	ReasonPrivilegeWithdrawn   Reason = 9
+)
+
+var reasonNames = map[Reason]string{
+	ReasonUnspecified: "unspecified", ReasonKeyCompromise: "keyCompromise", ReasonCACompromise: "cACompromise",
+	ReasonAffiliationChanged: "affiliationChanged", ReasonSuperseded: "superseded",
+	ReasonCessationOfOperation: "cessationOfOperation", ReasonCertificateHold: "certificateHold",
+	ReasonPrivilegeWithdrawn: "privilegeWithdrawn",
+}
+
+// String is the name in RFC 5280.
+func (r Reason) String() string {
+	if n, ok := reasonNames[r]; ok {
+		return n
+	}
+	return fmt.Sprintf("reason(%d)", int(r))
+}
+
+// ParseReason reads the name in RFC 5280.
+func ParseReason(s string) (Reason, error) {
+	for r, n := range reasonNames {
+		if n == s {
+			return r, nil
+		}
+	}
+	return 0, fmt.Errorf("revocation reason %.32q: want one of unspecified, keyCompromise, cACompromise, affiliationChanged, superseded, cessationOfOperation, certificateHold, privilegeWithdrawn", s)
+}
+
+// OnCRL says whether the reason may stand on a full CRL: removeFromCRL (8) is
+// for delta CRLs, and 7 is not used (RFC 5280 §5.3.1).
+func (r Reason) OnCRL() bool {
+	_, ok := reasonNames[r]
+	return ok
+}

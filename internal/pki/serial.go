@@ -1,0 +1,52 @@
+package pki
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"math/big"
+	"strings"
+)
+
+// Serial is a certificate serial number: a positive integer of at most 20
+// octets in DER (RFC 5280 §4.1.2.2), as upper-case hexadecimal without leading
+// zero octets. The zero value is no serial.
+type Serial string
+
+// NewSerial draws a serial of 20 octets: 152 random bits under a leading 01,
+// so that it is positive and always of the same length.
+func NewSerial(random io.Reader) (Serial, error) {
+	if random == nil {
+		random = rand.Reader
+	}
+	b := make([]byte, 20)
+	if _, err := io.ReadFull(random, b[1:]); err != nil {
+		return "", fmt.Errorf("draw serial number: %w", err)
+	}
+	b[0] = 0x01
+	return Serial(strings.ToUpper(hex.EncodeToString(b))), nil
+}
+
+// ParseSerial reads hexadecimal, with or without colons.
+func ParseSerial(s string) (Serial, error) {
+	n, ok := new(big.Int).SetString(strings.ReplaceAll(s, ":", ""), 16)
+	if !ok || n.Sign() <= 0 || n.BitLen() > 159 {
+		return "", fmt.Errorf("serial number %.48q: want 1 to 40 hexadecimal digits of a positive number of at most 20 octets", s)
+	}
+	return SerialFromInt(n), nil
+}
+
+// SerialFromInt takes the number of a parsed certificate.
+func SerialFromInt(n *big.Int) Serial {
+	return Serial(strings.ToUpper(hex.EncodeToString(n.Bytes())))
+}
+
+// Int returns the number, zero for no serial.
+func (s Serial) Int() *big.Int {
+	b, err := hex.DecodeString(string(s))
+	if err != nil {
+		return new(big.Int)
+	}
+	return new(big.Int).SetBytes(b)
+}
