@@ -34,7 +34,7 @@ const (
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="Issued",type=integer,JSONPath=`.status.issuedCertificates`
-// +kubebuilder:printcolumn:name="NotAfter",type=date,JSONPath=`.status.notAfter`
+// +kubebuilder:printcolumn:name="NotAfter",type=string,JSONPath=`.status.notAfter`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type IndustryCA struct {
 	metav1.TypeMeta   `json:",inline"`
@@ -134,7 +134,7 @@ type IndustryCAList struct {
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="Issued",type=integer,JSONPath=`.status.issuedCertificates`
-// +kubebuilder:printcolumn:name="NotAfter",type=date,JSONPath=`.status.notAfter`
+// +kubebuilder:printcolumn:name="NotAfter",type=string,JSONPath=`.status.notAfter`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type BusinessCA struct {
 	metav1.TypeMeta   `json:",inline"`
