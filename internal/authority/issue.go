@@ -1,0 +1,264 @@
+package authority
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"errors"
+	"fmt"
+	"runtime"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/terrace-pki/terrace/internal/issuance"
+	"github.com/terrace-pki/terrace/internal/pki"
+)
+
+// Order asks for one certificate.
+type Order struct {
+	Identity        Identity
+	Profile         pki.Profile
+	Subject         pki.Name
+	PublicKey       *ecdsa.PublicKey
+	SubjectAltNames pki.SubjectAltNames
+	// IdentityValues are the values of the profile's identity extensions, by name.
+	IdentityValues map[string]string
+}
+
+// Outcome is what became of one Order.
+type Outcome struct {
+	// Record has the certificate when Err is nil.
+	Record Record
+	// Adopted: the certificate was issued before, for the same identity.
+	Adopted bool
+	Err     error
+}
+
+// attempt is one order on its way through the cycle.
+type attempt struct {
+	order   int // index in the slice
+	serial  pki.Serial
+	token   *issuance.Token
+	signed  []byte
+	failure error
+}
+
+// Issue takes at most MaxSlice orders of one CA through the issuance cycle:
+// begin, prepare, record the intent, sign, record what was signed. The error
+// is of the whole slice (store or device unavailable: try again); each Outcome
+// has its own.
+func (s *Service) Issue(ctx context.Context, key IssuerKey, orders []Order) ([]Outcome, error) {
+	if len(orders) == 0 || len(orders) > MaxSlice {
+		return nil, fmt.Errorf("issue: slice of %d orders: want 1 to %d", len(orders), MaxSlice)
+	}
+	ca, err := s.CA(key)
+	if err != nil {
+		return nil, err
+	}
+	release, err := s.claim(orders)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	start := s.now()
+	outcomes := make([]Outcome, len(orders))
+	attempts, err := s.begin(ctx, ca, orders, outcomes)
+	if err != nil || len(attempts) == 0 {
+		return outcomes, err
+	}
+	s.reached(AfterBegin) // die here: the serials are reserved; the next Begin returns them
+	// The device is asked for its key before the intent is recorded: while it
+	// is away nothing is intended, and no serial is abandoned.
+	signer, err := s.signer(ctx, ca)
+	if err != nil {
+		return outcomes, fmt.Errorf("issue with CA %s: %w", key.Authority, err)
+	}
+	attempts = s.prepare(ca, orders, attempts, outcomes)
+	if len(attempts) == 0 {
+		return outcomes, nil
+	}
+	s.reached(AfterPrepare) // die here: as after begin
+	if err := s.store.RecordIntent(ctx, key, intents(attempts)); err != nil {
+		return outcomes, fmt.Errorf("record intent: %w", err)
+	}
+	s.reached(AfterIntent) // die here: the next start abandons the serials, although nothing was signed
+	sign(signer, attempts)
+	s.reached(AfterSignature) // die here: the next start abandons the serials; the ledger knows the TBS
+	if err := s.record(ctx, ca, attempts, outcomes); err != nil {
+		return outcomes, err
+	}
+	s.reached(AfterIssued) // die here: the next Begin returns the certificates
+	s.metrics.observeSlice(key, len(attempts), s.now().Sub(start))
+	return outcomes, nil
+}
+
+// begin fills the outcomes that are known already and returns the attempts to make.
+func (s *Service) begin(ctx context.Context, ca *CA, orders []Order, outcomes []Outcome) ([]attempt, error) {
+	ids := make([]Identity, len(orders))
+	for i, o := range orders {
+		ids[i] = o.Identity
+	}
+	begun, err := s.store.Begin(ctx, ca.Key, ca.Shards, ids)
+	if err != nil {
+		return nil, fmt.Errorf("begin: %w", err)
+	}
+	var again []int
+	for i, b := range begun {
+		if b.State == StateIntended && !b.Conflict {
+			// An earlier pass of this process failed between intent and record.
+			if err := s.store.Abandon(ctx, b.Issuer, b.Serial); err != nil {
+				return nil, fmt.Errorf("abandon serial %s: %w", b.Serial, err)
+			}
+			s.metrics.abandoned(b.Issuer)
+			again = append(again, i)
+		}
+	}
+	if len(again) > 0 {
+		if begun, err = s.store.Begin(ctx, ca.Key, ca.Shards, ids); err != nil {
+			return nil, fmt.Errorf("begin: %w", err)
+		}
+	}
+	var attempts []attempt
+	for i, b := range begun {
+		outcomes[i].Record = b.Record
+		switch {
+		case b.Conflict:
+			outcomes[i].Err = ErrConflict
+		case b.State == StateIssued:
+			outcomes[i].Adopted = true
+		case b.State != StateReserved:
+			outcomes[i].Err = fmt.Errorf("serial %s is %s: %w", b.Serial, b.State, ErrState)
+		case ca.Paused:
+			outcomes[i].Err = fmt.Errorf("CA %s: %w", ca.Key.Authority, ErrPaused)
+		default:
+			attempts = append(attempts, attempt{order: i, serial: b.Serial})
+		}
+	}
+	return attempts, nil
+}
+
+// prepare builds and lints; an order that fails leaves the slice.
+func (s *Service) prepare(ca *CA, orders []Order, attempts []attempt, outcomes []Outcome) []attempt {
+	now := s.now()
+	kept := attempts[:0]
+	for _, a := range attempts {
+		o := orders[a.order]
+		token, err := issuance.Prepare(issuance.Order{
+			Profile: o.Profile, Subject: o.Subject, PublicKey: o.PublicKey, SubjectAltNames: o.SubjectAltNames,
+			Identity: o.IdentityValues, Serial: a.serial, Issuer: ca.Cert, Now: now,
+			IssuerURLs: ca.urls(outcomes[a.order].Record.Shard),
+		})
+		if err != nil {
+			outcomes[a.order].Err = err
+			continue
+		}
+		a.token = token
+		kept = append(kept, a)
+	}
+	return kept
+}
+
+func (c *CA) urls(shard int32) pki.URLs {
+	if c.BaseURL == "" {
+		return pki.URLs{}
+	}
+	return pki.URLs{
+		CRL:       []string{c.CRLURL(shard)},
+		OCSP:      []string{c.BaseURL + "/ocsp"},
+		CAIssuers: []string{c.BaseURL + "/ca/" + c.Key.FileName() + ".cer"},
+	}
+}
+
+func intents(attempts []attempt) []Intent {
+	out := make([]Intent, len(attempts))
+	for i, a := range attempts {
+		out[i] = Intent{Serial: a.serial, TBS: a.token.TBS(), NotAfter: a.token.NotAfter()}
+	}
+	return out
+}
+
+// sign asks the device for each attempt, as many at once as there are cores.
+func sign(signer crypto.MessageSigner, attempts []attempt) {
+	var g errgroup.Group
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for i := range attempts {
+		g.Go(func() error {
+			attempts[i].signed, attempts[i].failure = issuance.Issue(signer, attempts[i].token)
+			return nil
+		})
+	}
+	_ = g.Wait() // failures are kept with their attempts
+}
+
+// record makes the signed attempts Issued in one transaction and abandons the others.
+func (s *Service) record(ctx context.Context, ca *CA, attempts []attempt, outcomes []Outcome) error {
+	var issued []Issued
+	var failures []error
+	for _, a := range attempts {
+		if a.failure != nil {
+			outcomes[a.order].Err = fmt.Errorf("sign certificate: %w", a.failure)
+			if err := s.store.Abandon(ctx, ca.Key, a.serial); err != nil {
+				failures = append(failures, fmt.Errorf("abandon serial %s: %w", a.serial, err))
+			}
+			s.metrics.abandoned(ca.Key)
+			continue
+		}
+		issued = append(issued, Issued{Serial: a.serial, Certificate: a.signed})
+	}
+	if len(issued) > 0 {
+		if err := s.store.RecordIssued(ctx, ca.Key, issued); err != nil {
+			// It may have been persisted all the same: the next Begin tells.
+			return errors.Join(append(failures, fmt.Errorf("record issued certificates: %w", err))...)
+		}
+	}
+	now := s.now()
+	for _, a := range attempts {
+		if a.failure == nil {
+			r := &outcomes[a.order].Record
+			r.State, r.Certificate, r.NotAfter, r.IssuedAt = StateIssued, a.signed, a.token.NotAfter(), now
+		}
+	}
+	return errors.Join(failures...)
+}
+
+// claim keeps two passes of one process off the same identity.
+func (s *Service) claim(orders []Order) (release func(), err error) {
+	names := make([]string, len(orders))
+	for i, o := range orders {
+		names[i] = o.Identity.Kind + "/" + o.Identity.Namespace + "/" + o.Identity.Name
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, n := range names {
+		if _, taken := s.inFlight[n]; taken {
+			for _, m := range names[:i] {
+				delete(s.inFlight, m)
+			}
+			return nil, fmt.Errorf("issue %s: %w", n, ErrBusy)
+		}
+		s.inFlight[n] = struct{}{}
+	}
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for _, n := range names {
+			delete(s.inFlight, n)
+		}
+	}, nil
+}
+
+// Find returns the newest record of an identity's name, or ErrNotFound.
+func (s *Service) Find(ctx context.Context, id Identity) (Record, error) {
+	return s.store.Find(ctx, id.Kind, id.Namespace, id.Name)
+}
+
+// Revoke marks a serial revoked, once ever.
+func (s *Service) Revoke(ctx context.Context, key IssuerKey, serial pki.Serial, reason pki.Reason, at time.Time) (Record, error) {
+	return s.store.Revoke(ctx, key, serial, Revocation{At: at, Reason: reason})
+}
+
+// Count returns the number of certificates that a CA delivered.
+func (s *Service) Count(ctx context.Context, key IssuerKey) (int64, error) {
+	return s.store.Count(ctx, key)
+}

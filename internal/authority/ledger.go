@@ -1,0 +1,213 @@
+package authority
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/terrace-pki/terrace/internal/pki"
+)
+
+// MaxSlice is the largest number of identities in one pass of the issuance cycle.
+const MaxSlice = 256
+
+// IssuerKey names one key generation of a CA. Serials, revocations and CRLs
+// are kept per IssuerKey.
+type IssuerKey struct {
+	// Authority is "IndustryCA/namespace/name" or "BusinessCA/namespace/name".
+	Authority string
+	// Generation counts the CA's keys, from 1.
+	Generation int32
+}
+
+// Identity is what a certificate is issued for, once ever: the object's kind,
+// namespace and name, and the digest of what it asks for. It survives the
+// object and the API server that held it.
+type Identity struct {
+	Kind      string // at most 63 bytes
+	Namespace string // at most 63 bytes
+	Name      string // at most 253 bytes
+	// Digest is SM3 over the versioned encoding of the request (Order.Digest).
+	Digest [32]byte
+}
+
+// State is how far the attempt under a serial has come.
+type State string
+
+// States of a serial. The order is Reserved, Intended, then Issued or Abandoned.
+const (
+	// StateReserved: the serial is drawn; nothing was signed under it.
+	StateReserved State = "Reserved"
+	// StateIntended: the device may have signed under it.
+	StateIntended State = "Intended"
+	// StateIssued: the certificate is recorded and delivered.
+	StateIssued State = "Issued"
+	// StateAbandoned: a crash came between intent and record. The serial stands
+	// on the CRL and is never used again.
+	StateAbandoned State = "Abandoned"
+)
+
+// Record is what the ledger knows of one serial.
+type Record struct {
+	Issuer   IssuerKey
+	Serial   pki.Serial
+	Shard    int32
+	Identity Identity
+	State    State
+	// TBS is what was about to be signed, present while Intended or Abandoned.
+	TBS []byte
+	// Certificate is the DER, once Issued.
+	Certificate []byte
+	NotAfter    time.Time // zero while Reserved
+	IssuedAt    time.Time
+	Revocation  *Revocation // nil when not revoked
+}
+
+// Revocation of a serial.
+type Revocation struct {
+	At     time.Time
+	Reason pki.Reason
+}
+
+// Begun is the answer of Begin for one identity.
+type Begun struct {
+	Record
+	// Conflict: the name was used before with another digest; Record is that
+	// earlier one and nothing was reserved.
+	Conflict bool
+}
+
+// Intent is what is about to be signed.
+type Intent struct {
+	Serial   pki.Serial
+	TBS      []byte
+	NotAfter time.Time
+}
+
+// Issued is what was signed.
+type Issued struct {
+	Serial      pki.Serial
+	Certificate []byte
+}
+
+// Errors of every ledger.
+var (
+	// ErrFenced: another process has taken the ledger over; this one must stop issuing.
+	ErrFenced = errors.New("ledger was taken over by another process")
+	// ErrState: a serial is not in the state that the call needs.
+	ErrState = errors.New("serial is in another state")
+	// ErrNotFound: no such record.
+	ErrNotFound = errors.New("not found in the ledger")
+	// ErrKeyMismatch: the ledger knows another public key under that name.
+	ErrKeyMismatch = errors.New("ledger knows another public key under this name")
+)
+
+// Ledger is the durable record of every serial that the authorities of a
+// process have used.
+//
+// Opening a ledger for issuance takes it over: it begins a new epoch, closes
+// the attempts that an earlier epoch left Intended as Abandoned, and from then
+// on every write of an earlier epoch fails with ErrFenced. A write is durable
+// once it returns, with its audit leaf in the same transaction. All methods
+// may be used concurrently. Slices hold at most MaxSlice elements.
+type Ledger interface {
+	// Begin returns one Begun per identity, in order. For a new identity, or one
+	// whose attempts were all Abandoned, it reserves a fresh serial under issuer
+	// with shard = a value in [0, shards). An identity that is Reserved under
+	// another issuer gets a fresh serial under this one. Identities of one call differ.
+	Begin(ctx context.Context, issuer IssuerKey, shards int32, identities []Identity) ([]Begun, error)
+	// RecordIntent moves serials of issuer from Reserved to Intended, all or
+	// none: ErrState when one is not Reserved.
+	RecordIntent(ctx context.Context, issuer IssuerKey, intents []Intent) error
+	// RecordIssued moves serials from Intended to Issued, drops the TBS, and adds
+	// an outbox entry each, all or none: ErrState when one is not Intended.
+	RecordIssued(ctx context.Context, issuer IssuerKey, issued []Issued) error
+	// Abandon moves one serial from Intended to Abandoned: ErrState otherwise.
+	Abandon(ctx context.Context, issuer IssuerKey, serial pki.Serial) error
+	// Find returns the newest record of kind, namespace and name, of whatever
+	// digest, or ErrNotFound.
+	Find(ctx context.Context, kind, namespace, name string) (Record, error)
+}
+
+// Revocations is the durable record of what was revoked. It is not fenced.
+type Revocations interface {
+	// Revoke marks an Issued serial, once: when it is revoked already the first
+	// revocation stays and is returned. ErrNotFound when the serial was not issued.
+	Revoke(ctx context.Context, issuer IssuerKey, serial pki.Serial, r Revocation) (Record, error)
+	// Status returns the record of a serial, or ErrNotFound.
+	Status(ctx context.Context, issuer IssuerKey, serial pki.Serial) (Record, error)
+	// FindSerial returns the records with this serial under any issuer.
+	FindSerial(ctx context.Context, serial pki.Serial) ([]Record, error)
+	// Revoked calls yield, by serial, for each revoked or Abandoned serial of a
+	// shard whose NotAfter is not before notAfter. Certificate and TBS are left
+	// empty. Abandoned serials carry a Revocation at the time of abandonment
+	// with ReasonCessationOfOperation.
+	Revoked(ctx context.Context, issuer IssuerKey, shard int32, notAfter time.Time, yield func(Record) error) error
+	// Count returns the number of Issued serials of issuer.
+	Count(ctx context.Context, issuer IssuerKey) (int64, error)
+}
+
+// CRL is a signed revocation list.
+type CRL struct {
+	Issuer     IssuerKey
+	Shard      int32
+	Number     int64
+	ThisUpdate time.Time
+	NextUpdate time.Time
+	DER        []byte
+}
+
+// CRLStore keeps the CRLs that were signed.
+type CRLStore interface {
+	// ReserveCRLNumber returns max(last + 1, now in Unix nanoseconds), never the
+	// same twice for an issuer and shard. Fenced.
+	ReserveCRLNumber(ctx context.Context, issuer IssuerKey, shard int32, now time.Time) (int64, error)
+	// SaveCRL makes a list current when its number is the highest. Fenced.
+	SaveCRL(ctx context.Context, crl CRL) error
+	// CurrentCRL returns the list with the highest number, or ErrNotFound.
+	CurrentCRL(ctx context.Context, issuer IssuerKey, shard int32) (CRL, error)
+}
+
+// Key is the public half of a key that a device of this tier holds.
+type Key struct {
+	// Owner is "kind/namespace/name" of the object whose key it is.
+	Owner      string
+	Generation int32
+	// Device is "namespace/name" of the CryptoDevice; Label the key's label in it.
+	Device, Label string
+	// PublicKey is the DER SubjectPublicKeyInfo.
+	PublicKey []byte
+}
+
+// Accepted is the last spec that a controller accepted, as the services use it
+// when the API server is away.
+type Accepted struct {
+	// Name is "kind/namespace/name".
+	Name string
+	// Spec is JSON of a type that the kind's service owns.
+	Spec []byte
+}
+
+// Book keeps keys and accepted specs.
+type Book interface {
+	// RecordKey keeps a key once ever: the same key again is no error, another
+	// one under the owner and generation is ErrKeyMismatch. Fenced.
+	RecordKey(ctx context.Context, k Key) error
+	// FindKey returns a key, or ErrNotFound.
+	FindKey(ctx context.Context, owner string, generation int32) (Key, error)
+	// Accept keeps a spec in place of the one before. Fenced.
+	Accept(ctx context.Context, a Accepted) error
+	// AllAccepted returns every accepted spec whose name begins with prefix, by name.
+	AllAccepted(ctx context.Context, prefix string) ([]Accepted, error)
+}
+
+// Store is everything that one database keeps for the authorities.
+type Store interface {
+	Ledger
+	Revocations
+	CRLStore
+	Book
+	// Ping says whether the database answers.
+	Ping(ctx context.Context) error
+	Close() error
+}

@@ -1,0 +1,54 @@
+package authority
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Metrics of the authorities. Labels name CAs, never subscribers.
+type Metrics struct {
+	issued    *prometheus.CounterVec
+	slices    *prometheus.HistogramVec
+	abandon   *prometheus.CounterVec
+	crlNext   *prometheus.GaugeVec
+	crlFails  *prometheus.CounterVec
+	crlNumber *prometheus.GaugeVec
+}
+
+// NewMetrics makes the metrics and registers them; with nil they are kept unregistered.
+func NewMetrics(r prometheus.Registerer) *Metrics {
+	m := &Metrics{
+		issued: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "terrace_certificates_issued_total",
+			Help: "Certificates issued by this process, by CA."}, []string{"authority"}),
+		slices: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "terrace_issuance_cycle_seconds",
+			Help: "Duration of one pass of the issuance cycle, by CA.", Buckets: prometheus.ExponentialBuckets(0.001, 2, 14)}, []string{"authority"}),
+		abandon: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "terrace_serials_abandoned_total",
+			Help: "Serials abandoned between intent and record, by CA."}, []string{"authority"}),
+		crlNext: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "terrace_crl_next_update_timestamp_seconds",
+			Help: "nextUpdate of the current CRL, Unix time."}, []string{"authority", "shard"}),
+		crlNumber: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "terrace_crl_number",
+			Help: "Number of the current CRL."}, []string{"authority", "shard"}),
+		crlFails: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "terrace_crl_failures_total",
+			Help: "Attempts to make a CRL that failed, by CA."}, []string{"authority"}),
+	}
+	if r != nil {
+		r.MustRegister(m.issued, m.slices, m.abandon, m.crlNext, m.crlNumber, m.crlFails)
+	}
+	return m
+}
+
+func (m *Metrics) observeSlice(k IssuerKey, n int, d time.Duration) {
+	m.issued.WithLabelValues(k.Authority).Add(float64(n))
+	m.slices.WithLabelValues(k.Authority).Observe(d.Seconds())
+}
+
+func (m *Metrics) abandoned(k IssuerKey) { m.abandon.WithLabelValues(k.Authority).Inc() }
+func (m *Metrics) crlFailed(k IssuerKey) { m.crlFails.WithLabelValues(k.Authority).Inc() }
+
+func (m *Metrics) crlCurrent(k IssuerKey, shard int32, c CRL) {
+	s := strconv.Itoa(int(shard))
+	m.crlNext.WithLabelValues(k.Authority, s).Set(float64(c.NextUpdate.Unix()))
+	m.crlNumber.WithLabelValues(k.Authority, s).Set(float64(c.Number))
+}

@@ -1,0 +1,255 @@
+// Package authority runs the certificate authorities of a process: the
+// issuance cycle, keys, revocation lists and revocation, on a ledger that
+// remembers every serial. It owns the ledger's interfaces.
+package authority
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"errors"
+	"fmt"
+	"sort"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/terrace-pki/terrace/internal/device"
+	"github.com/terrace-pki/terrace/internal/pki"
+)
+
+// KeySource finds and makes keys in the devices of this process; its one
+// implementation outside tests is device.Registry.
+type KeySource interface {
+	Get(name string) (device.Device, error)
+}
+
+// Errors of the service.
+var (
+	// ErrUnknownCA: no settings were accepted for this CA.
+	ErrUnknownCA = errors.New("no accepted settings for this CA")
+	// ErrPaused: the CA's issuance is paused.
+	ErrPaused = errors.New("issuance is paused")
+	// ErrConflict: the name was used with other content before.
+	ErrConflict = errors.New("this name was used before for a request with other content; a new certificate needs a new name")
+	// ErrKeyMissing: the ledger knows a key that the device does not hold.
+	ErrKeyMissing = errors.New("key is known to the ledger, but its device does not hold it")
+	// ErrBusy: the same identity is in the cycle already.
+	ErrBusy = errors.New("the same request is being issued already")
+)
+
+// CommitPoint names a place in the cycle at which a crash must lose nothing.
+type CommitPoint string
+
+// The commit points, in their order.
+const (
+	AfterKeyGenerated CommitPoint = "after-key-generated"
+	AfterBegin        CommitPoint = "after-begin"
+	AfterPrepare      CommitPoint = "after-prepare"
+	AfterIntent       CommitPoint = "after-intent"
+	AfterSignature    CommitPoint = "after-signature"
+	AfterIssued       CommitPoint = "after-issued"
+	AfterCRLNumber    CommitPoint = "after-crl-number"
+	AfterCRLSignature CommitPoint = "after-crl-signature"
+)
+
+// Config of a Service. Store and Keys are required.
+type Config struct {
+	Store   Store
+	Keys    KeySource
+	Now     func() time.Time // default time.Now
+	Metrics *Metrics         // default: not registered anywhere
+	// AtCommitPoint is called at each commit point; crash tests end the process in it.
+	AtCommitPoint func(CommitPoint)
+}
+
+// Service is the authorities of a process. All methods may be used concurrently.
+type Service struct {
+	store   Store
+	keys    KeySource
+	now     func() time.Time
+	metrics *Metrics
+	reached func(CommitPoint)
+
+	mu       sync.RWMutex
+	cas      map[IssuerKey]*CA
+	inFlight map[string]struct{}
+}
+
+// New returns a service without authorities; Load brings the accepted ones.
+func New(c Config) *Service {
+	s := &Service{store: c.Store, keys: c.Keys, now: c.Now, metrics: c.Metrics, reached: c.AtCommitPoint,
+		cas: map[IssuerKey]*CA{}, inFlight: map[string]struct{}{}}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	if s.metrics == nil {
+		s.metrics = NewMetrics(nil)
+	}
+	if s.reached == nil {
+		s.reached = func(CommitPoint) {}
+	}
+	return s
+}
+
+// Load takes up the settings that the ledger keeps, so that the authorities
+// work before, and without, the API server.
+func (s *Service) Load(ctx context.Context) error {
+	for _, prefix := range []string{"IndustryCA/", "BusinessCA/"} {
+		all, err := s.store.AllAccepted(ctx, prefix)
+		if err != nil {
+			return fmt.Errorf("load accepted CAs: %w", err)
+		}
+		for _, a := range all {
+			settings, err := decodeSettings(a)
+			if err != nil {
+				return err
+			}
+			ca, err := NewCA(settings)
+			if err != nil {
+				return err
+			}
+			s.mu.Lock()
+			s.cas[ca.Key] = ca
+			s.mu.Unlock()
+		}
+	}
+	return nil
+}
+
+// Accept makes settings those of the CA, durably. The same settings again
+// write nothing. MaxShards is kept by the service.
+func (s *Service) Accept(ctx context.Context, settings Settings) error {
+	settings.MaxShards = settings.Shards
+	s.mu.RLock()
+	old := s.cas[settings.Key]
+	s.mu.RUnlock()
+	if old != nil {
+		settings.MaxShards = max(settings.Shards, old.MaxShards)
+	}
+	ca, err := NewCA(settings)
+	if err != nil {
+		return err
+	}
+	next, err := settings.encode()
+	if err != nil {
+		return err
+	}
+	if old != nil {
+		if before, err := old.encode(); err == nil && bytes.Equal(before.Spec, next.Spec) {
+			return nil
+		}
+	}
+	if err := s.store.Accept(ctx, next); err != nil {
+		return fmt.Errorf("accept settings of CA %s: %w", settings.Key.Authority, err)
+	}
+	s.mu.Lock()
+	s.cas[ca.Key] = ca
+	s.mu.Unlock()
+	return nil
+}
+
+// CA returns the accepted CA of a key generation, or ErrUnknownCA.
+func (s *Service) CA(key IssuerKey) (*CA, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if ca := s.cas[key]; ca != nil {
+		return ca, nil
+	}
+	return nil, fmt.Errorf("CA %s generation %d: %w", key.Authority, key.Generation, ErrUnknownCA)
+}
+
+// Newest returns the accepted CA of the highest key generation of an authority.
+func (s *Service) Newest(authority string) (*CA, error) {
+	var newest *CA
+	for _, ca := range s.All() {
+		if ca.Key.Authority == authority && (newest == nil || ca.Key.Generation > newest.Key.Generation) {
+			newest = ca
+		}
+	}
+	if newest == nil {
+		return nil, fmt.Errorf("CA %s: %w", authority, ErrUnknownCA)
+	}
+	return newest, nil
+}
+
+// All returns every accepted CA, by name and generation.
+func (s *Service) All() []*CA {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	all := make([]*CA, 0, len(s.cas))
+	for _, ca := range s.cas {
+		all = append(all, ca)
+	}
+	sort.Slice(all, func(i, j int) bool {
+		if c := strings.Compare(all[i].Key.Authority, all[j].Key.Authority); c != 0 {
+			return c < 0
+		}
+		return all[i].Key.Generation < all[j].Key.Generation
+	})
+	return all
+}
+
+// EnsureKey returns the key of an owner's generation and makes it when neither
+// the ledger nor the device knows it. A key that the ledger knows is never made
+// again: when its device does not hold it, ErrKeyMissing.
+func (s *Service) EnsureKey(ctx context.Context, owner string, generation int32, deviceName string) (crypto.MessageSigner, Key, error) {
+	label := KeyLabel(owner, generation)
+	dev, err := s.keys.Get(deviceName)
+	if err != nil {
+		return nil, Key{}, fmt.Errorf("key of %s: %w", owner, err)
+	}
+	known, err := s.store.FindKey(ctx, owner, generation)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return nil, Key{}, fmt.Errorf("key of %s: %w", owner, err)
+	}
+	inLedger := err == nil
+	if inLedger && known.Device != deviceName {
+		return nil, Key{}, fmt.Errorf("key of %s: the ledger knows it in device %s, not %s: %w", owner, known.Device, deviceName, ErrKeyMismatch)
+	}
+	signer, err := dev.Key(ctx, label)
+	if errors.Is(err, device.ErrKeyNotFound) {
+		if inLedger {
+			return nil, known, fmt.Errorf("key %q of %s in device %s: %w; bring back the device or restore its backup", label, owner, deviceName, ErrKeyMissing)
+		}
+		signer, err = dev.GenerateKey(ctx, label)
+		s.reached(AfterKeyGenerated) // die here: the next start finds the key by its label
+	}
+	if err != nil {
+		return nil, Key{}, fmt.Errorf("key of %s: %w", owner, err)
+	}
+	public, err := PublicKey(signer)
+	if err != nil {
+		return nil, Key{}, fmt.Errorf("key of %s: %w", owner, err)
+	}
+	k := Key{Owner: owner, Generation: generation, Device: deviceName, Label: label, PublicKey: public}
+	if err := s.store.RecordKey(ctx, k); err != nil {
+		return nil, Key{}, fmt.Errorf("key of %s: %w", owner, err)
+	}
+	return signer, k, nil
+}
+
+// KeyLabel is the label of a key in its device: a function of names alone, so
+// that the key is found again after everything else was lost.
+func KeyLabel(owner string, generation int32) string {
+	return fmt.Sprintf("terrace/%s/g%d", owner, generation)
+}
+
+// PublicKey is the DER SubjectPublicKeyInfo of a signer's key.
+func PublicKey(signer crypto.Signer) ([]byte, error) {
+	pub, ok := signer.Public().(*ecdsa.PublicKey)
+	if !ok {
+		return nil, fmt.Errorf("public key is %T, want an SM2 key", signer.Public())
+	}
+	return pki.MarshalSPKI(pub)
+}
+
+// signer returns the CA's key in its device.
+func (s *Service) signer(ctx context.Context, ca *CA) (crypto.MessageSigner, error) {
+	dev, err := s.keys.Get(ca.Device)
+	if err != nil {
+		return nil, err
+	}
+	return dev.Key(ctx, ca.Label)
+}

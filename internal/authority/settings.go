@@ -1,0 +1,109 @@
+package authority
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/emmansun/gmsm/smx509"
+)
+
+// Settings is the accepted spec of one CA: what signing certificates and CRLs
+// needs to know when the API server is away. The ledger keeps it as JSON.
+type Settings struct {
+	Key IssuerKey `json:"key"`
+	// Device is "namespace/name" of the CryptoDevice, Label the key's label in it.
+	Device string `json:"device"`
+	Label  string `json:"label"`
+	// Certificate is the CA's own, DER; Chain stands above it, issuer first, root last.
+	Certificate []byte   `json:"certificate"`
+	Chain       [][]byte `json:"chain"`
+	// BaseURL of the ValidationService that answers for this CA; empty: the
+	// certificates carry no URLs.
+	BaseURL string `json:"baseURL,omitempty"`
+	// Validation is "namespace/name" of that ValidationService.
+	Validation string `json:"validation,omitempty"`
+	// CRLInterval and CRLOverlap: a list is made each interval and is valid for interval + overlap.
+	CRLInterval time.Duration `json:"crlInterval"`
+	CRLOverlap  time.Duration `json:"crlOverlap"`
+	// Shards among which new certificates are spread; MaxShards is the largest
+	// number that was ever accepted, since older certificates name those lists.
+	Shards    int32 `json:"shards"`
+	MaxShards int32 `json:"maxShards"`
+	// Paused: no certificate is signed; CRLs are.
+	Paused bool `json:"paused,omitempty"`
+	// OnlyCACertificates: the lists are ARLs (RFC 5280 §5.2.5 onlyContainsCACerts).
+	OnlyCACertificates bool `json:"onlyCACertificates,omitempty"`
+}
+
+// CA is one key generation of a certificate authority, parsed and checked.
+type CA struct {
+	Settings
+	Cert *smx509.Certificate
+}
+
+// NewCA checks settings and parses the certificate.
+func NewCA(s Settings) (*CA, error) {
+	switch {
+	case s.Key.Authority == "" || s.Key.Generation < 1:
+		return nil, fmt.Errorf("settings of CA: key %q generation %d: want a name and a generation from 1", s.Key.Authority, s.Key.Generation)
+	case s.Device == "" || s.Label == "":
+		return nil, fmt.Errorf("settings of CA %s: device and label are required", s.Key.Authority)
+	case s.CRLInterval <= 0 || s.CRLOverlap <= 0:
+		return nil, fmt.Errorf("settings of CA %s: CRL interval %s and overlap %s must be positive", s.Key.Authority, s.CRLInterval, s.CRLOverlap)
+	case s.Shards < 1 || s.MaxShards < s.Shards:
+		return nil, fmt.Errorf("settings of CA %s: shards %d of at most %d: want 1 or more", s.Key.Authority, s.Shards, s.MaxShards)
+	}
+	cert, err := smx509.ParseCertificate(s.Certificate)
+	if err != nil {
+		return nil, fmt.Errorf("settings of CA %s: parse certificate: %w", s.Key.Authority, err)
+	}
+	return &CA{Settings: s, Cert: cert}, nil
+}
+
+// acceptedName is the name under which the ledger keeps the settings of a key generation.
+func acceptedName(k IssuerKey) string { return fmt.Sprintf("%s/g%d", k.Authority, k.Generation) }
+
+func (s Settings) encode() (Accepted, error) {
+	b, err := json.Marshal(s)
+	if err != nil {
+		return Accepted{}, fmt.Errorf("encode settings of CA %s: %w", s.Key.Authority, err)
+	}
+	return Accepted{Name: acceptedName(s.Key), Spec: b}, nil
+}
+
+func decodeSettings(a Accepted) (Settings, error) {
+	var s Settings
+	if err := json.Unmarshal(a.Spec, &s); err != nil {
+		return s, fmt.Errorf("decode accepted settings %s: %w", a.Name, err)
+	}
+	return s, nil
+}
+
+// FileName is the CA's part of the names of its files, e.g. "businessca-province-g1".
+func (k IssuerKey) FileName() string {
+	kind, rest, _ := strings.Cut(k.Authority, "/")
+	_, name, _ := strings.Cut(rest, "/")
+	return fmt.Sprintf("%s-%s-g%d", strings.ToLower(kind), name, k.Generation)
+}
+
+// Namespace of the CA object.
+func (k IssuerKey) Namespace() string {
+	_, rest, _ := strings.Cut(k.Authority, "/")
+	ns, _, _ := strings.Cut(rest, "/")
+	return ns
+}
+
+// CRLFileName is the name of a revocation list below <baseURL>/crl/.
+func (k IssuerKey) CRLFileName(shard int32) string {
+	return fmt.Sprintf("%s-s%d.crl", k.FileName(), shard)
+}
+
+// CRLURL is where the list of a shard is found, empty without a base URL.
+func (s Settings) CRLURL(shard int32) string {
+	if s.BaseURL == "" {
+		return ""
+	}
+	return s.BaseURL + "/crl/" + s.Key.CRLFileName(shard)
+}

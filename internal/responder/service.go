@@ -1,0 +1,271 @@
+// Package responder keeps the OCSP responders of a process: their keys, the
+// short-lived certificates that the CAs issue to them, and what each serves. It
+// runs from the specs that the ledger keeps, not from the API server.
+package responder
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/emmansun/gmsm/sm3"
+	"github.com/emmansun/gmsm/smx509"
+	"github.com/go-logr/logr"
+
+	"github.com/terrace-pki/terrace/internal/authority"
+	"github.com/terrace-pki/terrace/internal/pki"
+)
+
+// tick is how often the service looks for certificates that are due.
+const tick = 5 * time.Second
+
+// kind of the accepted specs and of the identities of responder certificates.
+const kind = "ValidationService"
+
+// keyGeneration of the responders' keys.
+const keyGeneration = 1
+
+// Spec is the accepted spec of one ValidationService.
+type Spec struct {
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"`
+	BaseURL   string `json:"baseURL"`
+	// Device is "namespace/name" of the CryptoDevice that holds the responder's key.
+	Device string `json:"device"`
+	// ResponderValidity of its certificates; a new one each third of it.
+	ResponderValidity time.Duration `json:"responderValidity"`
+	// ResponseValidity is nextUpdate - thisUpdate of a response.
+	ResponseValidity time.Duration `json:"responseValidity"`
+}
+
+// ID is "namespace/name".
+func (s Spec) ID() string { return s.Namespace + "/" + s.Name }
+
+func (s Spec) owner() string { return kind + "/" + s.ID() }
+
+// Served is a CA key generation with the certificate it issued to the responder.
+type Served struct {
+	CA          *authority.CA
+	Certificate *smx509.Certificate
+	Signer      crypto.MessageSigner
+}
+
+// Service is the responders of a process. All methods may be used concurrently.
+type Service struct {
+	store       authority.Store
+	authorities *authority.Service
+	now         func() time.Time
+
+	// OnChange hears what a service serves after each Ensure; set it before Run.
+	OnChange func(Spec, []*Served) error
+
+	mu     sync.RWMutex
+	specs  map[string]Spec                            // by ID
+	served map[string]map[authority.IssuerKey]*Served // by ID
+}
+
+// New returns a service without responders; Load brings the accepted ones.
+func New(store authority.Store, authorities *authority.Service, now func() time.Time) *Service {
+	return &Service{store: store, authorities: authorities, now: now, specs: map[string]Spec{}, served: map[string]map[authority.IssuerKey]*Served{}}
+}
+
+// Load takes up the accepted specs of the ledger.
+func (s *Service) Load(ctx context.Context) error {
+	all, err := s.store.AllAccepted(ctx, kind+"/")
+	if err != nil {
+		return fmt.Errorf("load accepted validation services: %w", err)
+	}
+	for _, a := range all {
+		var spec Spec
+		if err := json.Unmarshal(a.Spec, &spec); err != nil {
+			return fmt.Errorf("decode accepted validation service %s: %w", a.Name, err)
+		}
+		s.mu.Lock()
+		s.specs[spec.ID()] = spec
+		s.mu.Unlock()
+	}
+	return nil
+}
+
+// Accept makes spec that of the service, durably; the same again writes nothing.
+func (s *Service) Accept(ctx context.Context, spec Spec) error {
+	s.mu.RLock()
+	old, known := s.specs[spec.ID()]
+	s.mu.RUnlock()
+	if known && old == spec {
+		return nil
+	}
+	b, err := json.Marshal(spec)
+	if err != nil {
+		return fmt.Errorf("encode validation service %s: %w", spec.ID(), err)
+	}
+	if err := s.store.Accept(ctx, authority.Accepted{Name: spec.owner(), Spec: b}); err != nil {
+		return fmt.Errorf("accept validation service %s: %w", spec.ID(), err)
+	}
+	s.mu.Lock()
+	s.specs[spec.ID()] = spec
+	s.mu.Unlock()
+	return nil
+}
+
+// Specs returns every accepted spec.
+func (s *Service) Specs() []Spec {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	out := make([]Spec, 0, len(s.specs))
+	for _, spec := range s.specs {
+		out = append(out, spec)
+	}
+	return out
+}
+
+// Served returns what a service answers for now.
+func (s *Service) Served(id string) []*Served {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	out := make([]*Served, 0, len(s.served[id]))
+	for _, v := range s.served[id] {
+		out = append(out, v)
+	}
+	return out
+}
+
+// Run renews the responder certificates that are due until ctx ends.
+func (s *Service) Run(ctx context.Context, log logr.Logger) error {
+	failed := map[string]bool{}
+	for {
+		for _, spec := range s.Specs() {
+			err := s.Ensure(ctx, spec.ID())
+			switch {
+			case ctx.Err() != nil:
+				return nil
+			case err != nil && !failed[spec.ID()]:
+				log.Error(err, "responder certificate is not renewed; trying on", "validationService", spec.ID())
+			case err == nil && failed[spec.ID()]:
+				log.Info("responder certificate is renewed again", "validationService", spec.ID())
+			}
+			failed[spec.ID()] = err != nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(tick):
+		}
+	}
+}
+
+// Ensure has every CA that names the service issue it a certificate, unless
+// the present one is of this window. It goes on to the next CA after an error.
+func (s *Service) Ensure(ctx context.Context, id string) error {
+	s.mu.RLock()
+	spec, ok := s.specs[id]
+	s.mu.RUnlock()
+	if !ok {
+		return fmt.Errorf("validation service %s is not accepted: %w", id, authority.ErrNotFound)
+	}
+	signer, _, err := s.authorities.EnsureKey(ctx, spec.owner(), keyGeneration, spec.Device)
+	if err != nil {
+		return err
+	}
+	var failures []error
+	next := map[authority.IssuerKey]*Served{}
+	for _, ca := range s.authorities.All() {
+		if ca.Validation != id {
+			continue
+		}
+		served, err := s.ensureCertificate(ctx, spec, ca, signer)
+		if err != nil {
+			failures = append(failures, fmt.Errorf("responder certificate from CA %s: %w", ca.Key.Authority, err))
+			served = s.stillValid(id, ca.Key)
+		}
+		if served != nil {
+			next[ca.Key] = served
+		}
+	}
+	s.mu.Lock()
+	s.served[id] = next
+	s.mu.Unlock()
+	if s.OnChange != nil {
+		if err := s.OnChange(spec, s.Served(id)); err != nil {
+			failures = append(failures, err)
+		}
+	}
+	return errors.Join(failures...)
+}
+
+func (s *Service) stillValid(id string, key authority.IssuerKey) *Served {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if v := s.served[id][key]; v != nil && s.now().Before(v.Certificate.NotAfter) {
+		return v
+	}
+	return nil
+}
+
+// ensureCertificate issues under an identity that is a function of the time
+// window: within it, a restart or a lost API server returns the same certificate.
+func (s *Service) ensureCertificate(ctx context.Context, spec Spec, ca *authority.CA, signer crypto.MessageSigner) (*Served, error) {
+	window := s.now().Unix() / int64(spec.ResponderValidity/3/time.Second)
+	name := fmt.Sprintf("%s.%s.%d", spec.Name, ca.Key.FileName(), window)
+	if v := s.current(spec.ID(), ca.Key); v != nil && v.Certificate.Subject.SerialNumber == strconv.FormatInt(window, 10) && bytes.Equal(v.CA.Certificate, ca.Certificate) {
+		return &Served{CA: ca, Certificate: v.Certificate, Signer: signer}, nil
+	}
+	subject, err := responderName(ca, spec.Name, window)
+	if err != nil {
+		return nil, err
+	}
+	pub, ok := signer.Public().(*ecdsa.PublicKey)
+	if !ok {
+		return nil, fmt.Errorf("responder key is %T, want SM2", signer.Public())
+	}
+	spki, err := pki.MarshalSPKI(pub)
+	if err != nil {
+		return nil, err
+	}
+	out, err := s.authorities.Issue(ctx, ca.Key, []authority.Order{{
+		Identity: authority.Identity{Kind: "OCSPResponder", Namespace: spec.Namespace, Name: name, Digest: sm3.Sum(append([]byte("terrace/ocspresponder/v1"), spki...))},
+		Profile:  pki.ResponderProfile(spec.ResponderValidity), Subject: subject, PublicKey: pub,
+	}})
+	if err == nil {
+		err = out[0].Err
+	}
+	if err != nil {
+		return nil, err
+	}
+	cert, err := smx509.ParseCertificate(out[0].Record.Certificate)
+	if err != nil {
+		return nil, err
+	}
+	return &Served{CA: ca, Certificate: cert, Signer: signer}, nil
+}
+
+func (s *Service) current(id string, key authority.IssuerKey) *Served {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.served[id][key]
+}
+
+// responderName is the CA's country and organisation, with the service and the
+// window below them.
+func responderName(ca *authority.CA, service string, window int64) (pki.Name, error) {
+	issuer, err := pki.ParseNameDER(ca.Cert.RawSubject)
+	if err != nil {
+		return pki.Name{}, err
+	}
+	var attributes []pki.Attribute
+	for _, a := range issuer.Attributes() {
+		if a.Type == "C" || a.Type == "O" {
+			attributes = append(attributes, a)
+		}
+	}
+	return pki.NewName(append(attributes,
+		pki.Attribute{Type: "CN", Value: "OCSP " + service},
+		pki.Attribute{Type: "SERIALNUMBER", Value: strconv.FormatInt(window, 10)})...)
+}

@@ -1,0 +1,122 @@
+// Package postgres keeps the authorities' store in PostgreSQL, 15 or newer.
+package postgres
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+
+	"github.com/terrace-pki/terrace/internal/authority"
+	"github.com/terrace-pki/terrace/internal/store/sqlstore"
+)
+
+//go:embed schema/*.sql
+var schema embed.FS
+
+const (
+	// connections bounds the pool of one process.
+	connections = 16
+	// migrationLock is the key of the advisory lock that migrations hold.
+	migrationLock = 0x7465727261636501
+	// SQLSTATEs after which a transaction may be tried again.
+	serializationFailure = "40001"
+	deadlockDetected     = "40P01"
+)
+
+// Config of a store.
+type Config struct {
+	// DSN is a PostgreSQL URL or key-value string. It may hold a password and
+	// stands in no error.
+	DSN string
+	// TakeOver begins a new epoch: this process issues, earlier ones are fenced
+	// off. Without it fenced methods return ErrFenced.
+	TakeOver bool
+	// Now is the clock; nil: time.Now.
+	Now func() time.Time
+}
+
+// Open opens the store. A write is on the server's disk once it returns: a
+// server or role with fsync or synchronous_commit off is refused. Connections
+// that break are replaced at the next call.
+func Open(ctx context.Context, c Config) (authority.Store, error) {
+	s, err := open(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func open(ctx context.Context, c Config) (*sqlstore.Store, error) {
+	config, err := pgx.ParseConfig(c.DSN)
+	if err != nil {
+		// The parser's error quotes the DSN, so it is not wrapped.
+		return nil, errors.New("postgres: open ledger: the DSN cannot be parsed (it is not shown, as it may hold a password): want postgres://user:password@host:port/database, with a password percent-encoded")
+	}
+	if _, set := config.RuntimeParams["idle_in_transaction_session_timeout"]; !set {
+		// A process that hangs must not keep the next one from taking over.
+		config.RuntimeParams["idle_in_transaction_session_timeout"] = "30s"
+	}
+	config.RuntimeParams["application_name"] = "terrace"
+	files, err := fs.Sub(schema, "schema")
+	if err != nil {
+		return nil, fmt.Errorf("postgres: open ledger: %w", err)
+	}
+	db := stdlib.OpenDB(*config, stdlib.OptionAfterConnect(requireDurable))
+	db.SetMaxOpenConns(connections)
+	db.SetMaxIdleConns(connections)
+	db.SetConnMaxIdleTime(5 * time.Minute)
+	return sqlstore.Open(ctx, sqlstore.Config{
+		Dialect: sqlstore.Dialect{
+			Name: "postgres", Blob: "BYTEA", Schema: files, ForShare: " FOR SHARE",
+			LockMigration: fmt.Sprintf("SELECT pg_advisory_xact_lock(%d)", int64(migrationLock)),
+			Retryable:     retryable, Redact: redact,
+		},
+		Writer: db, Reader: db, TakeOver: c.TakeOver, Now: c.Now,
+	})
+}
+
+// requireDurable refuses a connection whose commits a crash could undo.
+func requireDurable(ctx context.Context, conn *pgx.Conn) error {
+	for _, name := range []string{"fsync", "synchronous_commit"} {
+		var value string
+		if err := conn.QueryRow(ctx, "SELECT current_setting($1)", name).Scan(&value); err != nil {
+			return fmt.Errorf("read setting %s: %w", name, err)
+		}
+		if value == "off" {
+			return fmt.Errorf("setting %s is off, so a crash could undo what was recorded: set it to on for this database", name)
+		}
+	}
+	return nil
+}
+
+func retryable(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && (pg.Code == serializationFailure || pg.Code == deadlockDetected)
+}
+
+// redact cuts a connection error loose from its configuration, which holds the
+// password; the text names user, database and host.
+func redact(err error) error {
+	var connect *pgconn.ConnectError
+	if errors.As(err, &connect) {
+		return redacted{err.Error(), connect.Unwrap()}
+	}
+	return err
+}
+
+type redacted struct {
+	text  string
+	cause error
+}
+
+func (e redacted) Error() string { return e.text }
+
+// Unwrap leads past the configuration, to the cause on the network or server.
+func (e redacted) Unwrap() error { return e.cause }

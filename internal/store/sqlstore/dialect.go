@@ -1,0 +1,47 @@
+// Package sqlstore is the authorities' store in SQL that SQLite and PostgreSQL
+// share. Packages sqlite and postgres open the databases and import the drivers.
+package sqlstore
+
+import (
+	"database/sql"
+	"io"
+	"io/fs"
+	"time"
+)
+
+// Dialect is what differs between the databases.
+type Dialect struct {
+	// Name begins the errors, as in "sqlite".
+	Name string
+	// Blob is the type of bytes: BLOB or BYTEA.
+	Blob string
+	// QuestionMark: ?N is the parameter of number N, and $N one that is counted
+	// by its first appearance.
+	QuestionMark bool
+	// LockMigration is a statement that keeps other migrations out until its
+	// transaction ends; empty when beginning a transaction does that.
+	LockMigration string
+	// ForShare is the row-locking clause of SELECT; empty when
+	// there is only one writer.
+	ForShare string
+	// Schema holds the migrations, NNNN_name.sql from 0001.
+	Schema fs.FS
+	// Retryable says that a statement failed only because of other transactions
+	// (deadlock), so that its whole transaction may be tried again.
+	Retryable func(error) bool
+	// Redact takes from an error what must not be shown. It may be nil.
+	Redact func(error) error
+}
+
+// Config of a Store.
+type Config struct {
+	Dialect Dialect
+	// Writer begins transactions that no other writer interleaves with, or locks
+	// rows as the dialect says. Reader serves what needs no transaction. They may be the same.
+	Writer, Reader *sql.DB
+	// TakeOver begins a new epoch. Without it only what is not fenced works, and
+	// the schema must be current already.
+	TakeOver bool
+	Now      func() time.Time // default time.Now
+	Random   io.Reader        // default crypto/rand; for serials
+}

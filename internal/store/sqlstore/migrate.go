@@ -1,0 +1,144 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strconv"
+)
+
+type migration struct {
+	version int64
+	text    string
+}
+
+// migrations returns those of the dialect in order, numbered from 1 without a gap.
+func (d Dialect) migrations() ([]migration, error) {
+	names, err := fs.Glob(d.Schema, "*.sql")
+	if err != nil {
+		return nil, fmt.Errorf("list migrations: %w", err)
+	}
+	slices.Sort(names)
+	all := make([]migration, len(names))
+	for i, name := range names {
+		if len(name) < 5 || name[4] != '_' {
+			return nil, fmt.Errorf("migration %s: want a name as 0001_ledger.sql", name)
+		}
+		if n, err := strconv.Atoi(name[:4]); err != nil || n != i+1 {
+			return nil, fmt.Errorf("migration %s: want number %04d", name, i+1)
+		}
+		text, err := fs.ReadFile(d.Schema, name)
+		if err != nil {
+			return nil, fmt.Errorf("migration %s: %w", name, err)
+		}
+		all[i] = migration{int64(i + 1), string(text)}
+	}
+	return all, nil
+}
+
+// migrate applies what is missing, all in one transaction: die in it, and the
+// schema is the one before.
+func (s *Store) migrate(ctx context.Context) error {
+	all, err := s.c.Dialect.migrations()
+	if err != nil {
+		return err
+	}
+	return s.tx(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		if lock := s.c.Dialect.LockMigration; lock != "" {
+			if _, err := tx.ExecContext(ctx, lock); err != nil {
+				return fmt.Errorf("lock schema: %w", err)
+			}
+		}
+		if _, err := tx.ExecContext(ctx, `CREATE TABLE IF NOT EXISTS schema_version (version BIGINT PRIMARY KEY)`); err != nil {
+			return fmt.Errorf("create schema_version: %w", err)
+		}
+		have, err := schemaVersion(ctx, tx)
+		if err != nil {
+			return err
+		}
+		if err := refuseNewer(have, int64(len(all))); err != nil {
+			return err
+		}
+		for _, m := range all[have:] {
+			if _, err := tx.ExecContext(ctx, m.text); err != nil {
+				return fmt.Errorf("apply migration %d: %w", m.version, err)
+			}
+			if _, err := tx.ExecContext(ctx, `INSERT INTO schema_version (version) VALUES ($1)`, m.version); err != nil {
+				return fmt.Errorf("record migration %d: %w", m.version, err)
+			}
+		}
+		return nil
+	})
+}
+
+// requireSchema changes nothing: the process that issues migrates.
+func (s *Store) requireSchema(ctx context.Context) error {
+	all, err := s.c.Dialect.migrations()
+	if err != nil {
+		return err
+	}
+	have, err := schemaVersion(ctx, s.c.Reader)
+	if err != nil {
+		return fmt.Errorf("%w (the process that issues makes the ledger; was it started once?)", err)
+	}
+	if err := refuseNewer(have, int64(len(all))); err != nil {
+		return err
+	}
+	if have < int64(len(all)) {
+		return fmt.Errorf("schema has version %d, want %d: start the process that issues with this release first", have, len(all))
+	}
+	return nil
+}
+
+func refuseNewer(have, known int64) error {
+	if have > known {
+		return fmt.Errorf("schema has version %d, this release knows %d: run the release that made it, or a newer one", have, known)
+	}
+	return nil
+}
+
+type querier interface {
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+func schemaVersion(ctx context.Context, q querier) (int64, error) {
+	var have int64
+	if err := q.QueryRowContext(ctx, `SELECT COALESCE(MAX(version), 0) FROM schema_version`).Scan(&have); err != nil {
+		return 0, fmt.Errorf("read schema version: %w", err)
+	}
+	return have, nil
+}
+
+// beginEpoch fences off every earlier process and closes what it left
+// Intended. Die before its commit, and the earlier process goes on.
+func (s *Store) beginEpoch(ctx context.Context, tx *sql.Tx) error {
+	var epoch int64
+	err := tx.QueryRowContext(ctx, `UPDATE ledger_epoch SET epoch = epoch + 1 WHERE one = 1 RETURNING epoch`).Scan(&epoch)
+	if errors.Is(err, sql.ErrNoRows) {
+		return errors.New("begin epoch: the epoch row is gone: restore the ledger from its backup")
+	}
+	if err != nil {
+		return fmt.Errorf("begin epoch: %w", err)
+	}
+	now := s.now()
+	rows, err := tx.QueryContext(ctx, abandon+` WHERE state = 'Intended' AND epoch < $3 RETURNING serial`, now, epoch, epoch)
+	if err != nil {
+		return fmt.Errorf("abandon what was intended: %w", err)
+	}
+	leaves := []leaf{{actTakeover, "epoch/" + strconv.FormatInt(epoch, 10), nil}}
+	abandoned, err := scanAll(rows, func(rows *sql.Rows) (serial string, err error) { return serial, rows.Scan(&serial) })
+	if err != nil {
+		return fmt.Errorf("abandon what was intended: %w", err)
+	}
+	for _, serial := range abandoned {
+		leaves = append(leaves, leaf{actAbandon, serialSubject(serial), detail{"cause": "takeover"}})
+	}
+	if err := s.audit(ctx, tx, now, leaves); err != nil {
+		return err
+	}
+	s.epoch = epoch
+	return nil
+}

@@ -1,0 +1,223 @@
+package crash
+
+import (
+	"context"
+	"crypto"
+	"crypto/rand"
+	"encoding/asn1"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/big"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/emmansun/gmsm/sm2"
+	"github.com/emmansun/gmsm/sm3"
+	"github.com/emmansun/gmsm/smx509"
+
+	"github.com/terrace-pki/terrace/internal/authority"
+	"github.com/terrace-pki/terrace/internal/device"
+	"github.com/terrace-pki/terrace/internal/device/software"
+	"github.com/terrace-pki/terrace/internal/nationalroot"
+	"github.com/terrace-pki/terrace/internal/pki"
+)
+
+const childEnv = "TERRACE_TEST_CRASH_CHILD"
+
+var caKey = authority.IssuerKey{Authority: "IndustryCA/crash/ca", Generation: 1}
+
+// job is what a child process does: make the CA, issue one certificate, make a CRL.
+type job struct {
+	Dir, DSN string
+	KillAt   authority.CommitPoint
+}
+
+func (j job) journal() string { return filepath.Join(j.Dir, "signatures") }
+
+type result struct {
+	Serial  string
+	Adopted bool
+	Key     string
+}
+
+func runChild(encoded string, out io.Writer) int {
+	var j job
+	err := json.Unmarshal([]byte(encoded), &j)
+	var r result
+	if err == nil {
+		r, err = work(context.Background(), j)
+	}
+	if err == nil {
+		err = json.NewEncoder(out).Encode(r)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+func work(ctx context.Context, j job) (result, error) {
+	store, err := openStore(ctx, j.DSN, true)
+	if err != nil {
+		return result{}, err
+	}
+	defer store.Close()
+	keystore, err := software.Open(software.Config{Dir: filepath.Join(j.Dir, "keystore"), Password: []byte("crash-test")})
+	if err != nil {
+		return result{}, err
+	}
+	devices := device.NewRegistry()
+	if err := devices.Put("crash/device", journaled{keystore, j.journal()}); err != nil {
+		return result{}, err
+	}
+	s := authority.New(authority.Config{Store: store, Keys: devices, AtCommitPoint: func(p authority.CommitPoint) {
+		if p == j.KillAt {
+			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+			select {} // the signal ends the process here
+		}
+	}})
+	if err := s.Load(ctx); err != nil {
+		return result{}, err
+	}
+	public, err := ensureCA(ctx, j, s)
+	if err != nil {
+		return result{}, err
+	}
+	outcome, err := issue(ctx, j, s)
+	if err != nil {
+		return result{}, err
+	}
+	if _, err := s.EnsureCRL(ctx, caKey, 0); err != nil {
+		return result{}, err
+	}
+	return result{Serial: string(outcome.Record.Serial), Adopted: outcome.Adopted, Key: hex.EncodeToString(public)}, nil
+}
+
+// ensureCA has a national root certify the CA's key and accepts its settings.
+func ensureCA(ctx context.Context, j job, s *authority.Service) ([]byte, error) {
+	signer, key, err := s.EnsureKey(ctx, caKey.Authority, 1, "crash/device")
+	if err != nil {
+		return nil, err
+	}
+	root, err := nationalroot.Open(ctx, filepath.Join(j.Dir, "root"), time.Now())
+	if err != nil {
+		return nil, err
+	}
+	name, err := pki.ParseName("CN=Crash CA,O=Test,C=CN")
+	if err != nil {
+		return nil, err
+	}
+	csr, err := pki.CreateRequest(signer, name)
+	if err != nil {
+		return nil, err
+	}
+	certPEM, err := root.Certify(pki.EncodePEM("CERTIFICATE REQUEST", csr), time.Now())
+	if err != nil {
+		return nil, err
+	}
+	cert, err := pki.ParseCertificatePEM(certPEM)
+	if err != nil {
+		return nil, err
+	}
+	return key.PublicKey, s.Accept(ctx, authority.Settings{Key: caKey, Device: "crash/device", Label: key.Label, Certificate: cert.Raw,
+		CRLInterval: time.Hour, CRLOverlap: time.Hour, Shards: 1})
+}
+
+func issue(ctx context.Context, j job, s *authority.Service) (authority.Outcome, error) {
+	key, err := subscriberKey(filepath.Join(j.Dir, "subscriber.key"))
+	if err != nil {
+		return authority.Outcome{}, err
+	}
+	name, err := pki.ParseName("CN=Subscriber,O=Test,C=CN")
+	if err != nil {
+		return authority.Outcome{}, err
+	}
+	profile := pki.Profile{Name: "device", KeyUsage: pki.KeyUsageDigitalSignature, Validity: 24 * time.Hour, Backdate: time.Minute,
+		Subject: []pki.SubjectRule{{Type: "C", Presence: pki.Required, MaxLength: 2}, {Type: "O", Presence: pki.Required, MaxLength: 64}, {Type: "CN", Presence: pki.Required, MaxLength: 64}}}
+	out, err := s.Issue(ctx, caKey, []authority.Order{{
+		Identity: authority.Identity{Kind: "CertificateRequest", Namespace: "crash", Name: "first", Digest: sm3.Sum([]byte("first"))},
+		Profile:  profile, Subject: name, PublicKey: &key.PublicKey,
+	}})
+	if err != nil {
+		return authority.Outcome{}, err
+	}
+	return out[0], out[0].Err
+}
+
+func subscriberKey(path string) (*sm2.PrivateKey, error) {
+	if b, err := os.ReadFile(path); err == nil {
+		k, err := smx509.ParsePKCS8PrivateKey(b)
+		if err != nil {
+			return nil, err
+		}
+		return k.(*sm2.PrivateKey), nil
+	}
+	k, err := sm2.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	der, err := smx509.MarshalPKCS8PrivateKey(k)
+	if err != nil {
+		return nil, err
+	}
+	return k, os.WriteFile(path, der, 0o600)
+}
+
+// journaled writes each message that was signed to a file before the signature
+// is returned: what the device did, whatever became of the process.
+type journaled struct {
+	device.Device
+	path string
+}
+
+func (d journaled) Key(ctx context.Context, label string) (crypto.MessageSigner, error) {
+	k, err := d.Device.Key(ctx, label)
+	return journaledKey{k, d.path}, err
+}
+
+func (d journaled) GenerateKey(ctx context.Context, label string) (crypto.MessageSigner, error) {
+	k, err := d.Device.GenerateKey(ctx, label)
+	return journaledKey{k, d.path}, err
+}
+
+type journaledKey struct {
+	crypto.MessageSigner
+	path string
+}
+
+func (k journaledKey) SignMessage(random io.Reader, message []byte, opts crypto.SignerOpts) ([]byte, error) {
+	sig, err := k.MessageSigner.SignMessage(random, message, opts)
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(k.path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	_, err = fmt.Fprintln(f, hex.EncodeToString(message))
+	return sig, errors.Join(err, f.Sync(), f.Close())
+}
+
+// serialOf reads the serial of a TBSCertificate; a CRL or request is an error.
+func serialOf(tbs []byte) (pki.Serial, error) {
+	var outer asn1.RawValue
+	var version int
+	var serial *big.Int
+	if _, err := asn1.Unmarshal(tbs, &outer); err != nil {
+		return "", err
+	}
+	rest, err := asn1.UnmarshalWithParams(outer.Bytes, &version, "explicit,tag:0")
+	if err != nil {
+		return "", err
+	}
+	if _, err := asn1.Unmarshal(rest, &serial); err != nil {
+		return "", err
+	}
+	return pki.SerialFromInt(serial), nil
+}

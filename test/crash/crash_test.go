@@ -1,0 +1,197 @@
+// Package crash kills a real process with SIGKILL at each commit point of the
+// issuance cycle, on both stores, and checks what the next process finds.
+package crash
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/terrace-pki/terrace/internal/authority"
+	"github.com/terrace-pki/terrace/internal/pki"
+	"github.com/terrace-pki/terrace/internal/store/postgres"
+	"github.com/terrace-pki/terrace/internal/store/postgres/postgrestest"
+	"github.com/terrace-pki/terrace/internal/store/sqlite"
+)
+
+func TestMain(m *testing.M) {
+	if os.Getenv(childEnv) != "" {
+		os.Exit(runChild(os.Getenv(childEnv), os.Stdout))
+	}
+	os.Exit(m.Run())
+}
+
+var points = []authority.CommitPoint{
+	authority.AfterKeyGenerated, authority.AfterBegin, authority.AfterPrepare, authority.AfterIntent,
+	authority.AfterSignature, authority.AfterIssued, authority.AfterCRLNumber, authority.AfterCRLSignature,
+}
+
+func TestKilledAtEachCommitPointOnSQLite(t *testing.T) {
+	eachPoint(t, func(t *testing.T) string { return "sqlite:" + filepath.Join(t.TempDir(), "ledger.db") })
+}
+
+func TestKilledAtEachCommitPointOnPostgreSQL(t *testing.T) {
+	eachPoint(t, func(t *testing.T) string { return postgrestest.Start(t) })
+}
+
+func eachPoint(t *testing.T, dsn func(*testing.T) string) {
+	for _, point := range points {
+		t.Run(string(point), func(t *testing.T) {
+			j := job{Dir: t.TempDir(), DSN: dsn(t), KillAt: point}
+			if err := run(t, j, nil); !killed(err) {
+				t.Fatalf("process that kills itself at %s ended with %v, want SIGKILL", point, err)
+			}
+			afterCrash := signatures(t, j)
+
+			j.KillAt = ""
+			var first, second result
+			if err := run(t, j, &first); err != nil {
+				t.Fatalf("next process: %v", err)
+			}
+			if err := run(t, j, &second); err != nil {
+				t.Fatalf("process after that: %v", err)
+			}
+			if first.Serial == "" || first.Serial != second.Serial || !second.Adopted {
+				t.Errorf("serials of two later processes: %q, then %q (adopted: %t), want the same, adopted", first.Serial, second.Serial, second.Adopted)
+			}
+			if first.Key != second.Key {
+				t.Errorf("CA key changed: %s, then %s", first.Key, second.Key)
+			}
+			checkLedger(t, j, first)
+			all := signatures(t, j)
+			wantAttempts := 1
+			if point == authority.AfterSignature {
+				wantAttempts = 2 // the one that was cut off, and the one that was delivered
+			}
+			if len(all) != wantAttempts {
+				t.Errorf("device signed %d certificates, want %d (before the crash: %d)", len(all), wantAttempts, len(afterCrash))
+			}
+		})
+	}
+}
+
+// checkLedger proves that no serial was signed twice and no signature is unknown.
+func checkLedger(t *testing.T, j job, delivered result) {
+	t.Helper()
+	store, err := openStore(context.Background(), j.DSN, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	signed := map[pki.Serial]int{}
+	for _, tbs := range signatures(t, j) {
+		serial, err := serialOf(tbs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if signed[serial]++; signed[serial] > 1 {
+			t.Errorf("serial %s was signed %d times", serial, signed[serial])
+		}
+		r, err := store.Status(context.Background(), caKey, serial)
+		if err != nil {
+			t.Errorf("the ledger does not know serial %s, which was signed: %v", serial, err)
+			continue
+		}
+		switch r.State {
+		case authority.StateIssued:
+			if string(serial) != delivered.Serial || !bytes.Contains(r.Certificate, tbs) {
+				t.Errorf("serial %s is Issued, but is not the delivered certificate over the signed bytes", serial)
+			}
+		case authority.StateAbandoned:
+			if !bytes.Equal(r.TBS, tbs) {
+				t.Errorf("serial %s is Abandoned with other bytes than were signed", serial)
+			}
+			if !onCRL(t, store, serial) {
+				t.Errorf("abandoned serial %s is not among the revoked", serial)
+			}
+		default:
+			t.Errorf("serial %s was signed and is %s", serial, r.State)
+		}
+	}
+}
+
+func onCRL(t *testing.T, store authority.Store, serial pki.Serial) (found bool) {
+	t.Helper()
+	err := store.Revoked(context.Background(), caKey, 0, time.Now(), func(r authority.Record) error {
+		found = found || r.Serial == serial
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+func run(t *testing.T, j job, out *result) error {
+	t.Helper()
+	b, err := json.Marshal(j)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, os.Args[0])
+	cmd.Env = append(os.Environ(), childEnv+"="+string(b))
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		if !killed(err) {
+			t.Log(stderr.String())
+		}
+		return err
+	}
+	if out == nil {
+		return nil
+	}
+	return json.Unmarshal(stdout.Bytes(), out)
+}
+
+func killed(err error) bool {
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) {
+		return false
+	}
+	status, ok := exit.Sys().(syscall.WaitStatus)
+	return ok && status.Signaled() && status.Signal() == syscall.SIGKILL
+}
+
+// signatures returns the certificates' TBS that the device signed, in order.
+func signatures(t *testing.T, j job) (all [][]byte) {
+	t.Helper()
+	f, err := os.Open(j.journal())
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	sc := bufio.NewScanner(f)
+	sc.Buffer(nil, 1<<20)
+	for sc.Scan() {
+		tbs, err := hex.DecodeString(sc.Text())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := serialOf(tbs); err == nil {
+			all = append(all, tbs)
+		}
+	}
+	return all
+}
+
+func openStore(ctx context.Context, dsn string, takeOver bool) (authority.Store, error) {
+	if path, ok := strings.CutPrefix(dsn, "sqlite:"); ok {
+		return sqlite.Open(ctx, sqlite.Config{Path: path, TakeOver: takeOver})
+	}
+	return postgres.Open(ctx, postgres.Config{DSN: dsn, TakeOver: takeOver})
+}
