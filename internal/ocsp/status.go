@@ -1,0 +1,62 @@
+package ocsp
+
+import (
+	"context"
+	"time"
+
+	"github.com/terrace-pki/terrace/internal/pki"
+)
+
+// IssuerKey names one key generation of a CA, as the source of statuses knows it.
+type IssuerKey struct {
+	// Authority is "kind/namespace/name" of the CA object.
+	Authority string
+	// Generation counts the CA's keys, from 1.
+	Generation int32
+}
+
+// State is the CertStatus of RFC 6960 §4.2.1.
+type State int
+
+// States. The zero value is Unknown, so that a forgotten field never says good.
+const (
+	// Unknown: not issued under this issuer, as far as the source knows.
+	Unknown State = iota
+	// Good: issued and not revoked.
+	Good
+	// Revoked, for ever or, with ReasonCertificateHold, for now.
+	Revoked
+)
+
+// String is the name in RFC 6960.
+func (s State) String() string {
+	switch s {
+	case Good:
+		return "good"
+	case Revoked:
+		return "revoked"
+	default:
+		return "unknown"
+	}
+}
+
+// Status of one certificate.
+type Status struct {
+	State State
+	// RevokedAt and Reason are of Revoked alone. A reason that may not stand on
+	// a CRL is left out of the response.
+	RevokedAt time.Time
+	Reason    pki.Reason
+}
+
+// Source knows the status of every serial of the CAs that a responder serves.
+//
+// Status answers Unknown, without error, for a serial that was never used, is
+// reserved only or is being signed; Revoked for one that was abandoned, since a
+// signature under it may exist; Good for what was issued and is not revoked. What a
+// revocation wrote is in every answer after it. An error means that the source
+// cannot be asked now; the responder then says tryLater and nothing else.
+// Status may be called concurrently, and returns soon after ctx ends.
+type Source interface {
+	Status(ctx context.Context, issuer IssuerKey, serial pki.Serial) (Status, error)
+}

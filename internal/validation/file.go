@@ -1,0 +1,75 @@
+package validation
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+const (
+	// maxCRLAge bounds how long a cache may keep a CRL, for the next list may
+	// come long before nextUpdate.
+	maxCRLAge = time.Hour
+	// caAge is for CA certificates, which hardly ever change under one name.
+	caAge = 24 * time.Hour
+)
+
+func (h *Handler) serveCRL(w http.ResponseWriter, r *http.Request, file string) error {
+	ca, shard, ok := parseCRLName(file)
+	if !ok {
+		return fmt.Errorf("name of a CRL: %w", ErrNotFound)
+	}
+	crl, err := h.catalog.CRL(r.Context(), ca, shard)
+	if err != nil {
+		return readError("CRL", err)
+	}
+	header := w.Header()
+	header.Set("Content-Type", "application/pkix-crl") // RFC 2585 §4
+	// The number is used once for a path, and a CRL may be long: no need to hash.
+	header.Set("ETag", `"`+strconv.FormatInt(crl.Number, 10)+`"`)
+	h.setAge(header, min(crl.NextUpdate.Sub(h.now())/2, maxCRLAge), crl.NextUpdate)
+	http.ServeContent(w, r, "", crl.ThisUpdate, bytes.NewReader(crl.DER))
+	return nil
+}
+
+func (h *Handler) serveCA(w http.ResponseWriter, r *http.Request, file string) error {
+	ca, ok := parseCertificateName(file)
+	if !ok {
+		return fmt.Errorf("name of a CA certificate: %w", ErrNotFound)
+	}
+	der, err := h.catalog.CACertificate(r.Context(), ca)
+	if err != nil {
+		return readError("CA certificate", err)
+	}
+	header := w.Header()
+	header.Set("Content-Type", "application/pkix-cert") // RFC 2585 §4
+	header.Set("ETag", etag(der))
+	h.setAge(header, caAge, h.now().Add(caAge))
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(der))
+	return nil
+}
+
+func readError(what string, err error) error {
+	if errors.Is(err, ErrNotFound) {
+		return fmt.Errorf("read %s: %w", what, err)
+	}
+	return fmt.Errorf("read %s: %w: %w", what, errUnavailable, err)
+}
+
+// setAge says how long a cache may keep the answer (RFC 5019 §6.2): max-age
+// for those that know it, Expires for those that do not.
+func (h *Handler) setAge(header http.Header, age time.Duration, expires time.Time) {
+	seconds := int64(max(age, 0) / time.Second)
+	header.Set("Cache-Control", fmt.Sprintf("max-age=%d, public, no-transform, must-revalidate", seconds))
+	header.Set("Expires", expires.UTC().Format(http.TimeFormat))
+}
+
+func etag(b []byte) string {
+	sum := sha256.Sum256(b)
+	return `"` + hex.EncodeToString(sum[:]) + `"`
+}

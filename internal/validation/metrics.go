@@ -1,0 +1,34 @@
+package validation
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Metrics of all services of a process. Labels say what kind of request it was
+// and how it ended, never whom it was about.
+type Metrics struct {
+	requests *prometheus.CounterVec
+	duration *prometheus.HistogramVec
+}
+
+// NewMetrics makes the metrics and registers them; with nil they are kept unregistered.
+func NewMetrics(r prometheus.Registerer) *Metrics {
+	m := &Metrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "terrace_validation_requests_total",
+			Help: "Requests to the validation services, by kind (ocsp, crl, ca, other) and result: the certificate's status or the OCSP error; else ok or the HTTP error."},
+			[]string{"kind", "result"}),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "terrace_validation_request_seconds",
+			Help: "Duration of requests to the validation services, by kind.", Buckets: prometheus.ExponentialBuckets(0.00025, 2, 16)}, []string{"kind"}),
+	}
+	if r != nil {
+		r.MustRegister(m.requests, m.duration)
+	}
+	return m
+}
+
+func (m *Metrics) observe(k kind, result string, d time.Duration) {
+	m.requests.WithLabelValues(string(k), result).Inc()
+	m.duration.WithLabelValues(string(k)).Observe(d.Seconds())
+}
