@@ -1,0 +1,82 @@
+package certificaterequest
+
+import (
+	"context"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	pkiv1 "github.com/terrace-pki/terrace/api/v1alpha1"
+	"github.com/terrace-pki/terrace/controllers/profile"
+	"github.com/terrace-pki/terrace/controllers/step"
+	"github.com/terrace-pki/terrace/internal/registration"
+	"github.com/terrace-pki/terrace/webhooks"
+)
+
+// gather reads the RA, the profile and the identity values.
+func (w *work) gather(ctx context.Context) error {
+	key := raKey(w.req)
+	var ra pkiv1.RegistrationAuthority
+	if err := w.Client.Get(ctx, key, &ra); err != nil {
+		return notFound(err, "RegistrationAuthority", key.String())
+	}
+	policy, err := policyOf(&ra)
+	if err != nil {
+		return step.Waiting(pkiv1.ReasonReferenceNotReady, "RegistrationAuthority %q: %v", key, err)
+	}
+	w.issuer = "BusinessCA/" + ra.Namespace + "/" + ra.Spec.BusinessCARef.Name
+	w.app = registration.Application{Request: w.parsed, Namespace: w.req.Namespace, ProfileName: w.req.Spec.ProfileRef.Name, Policy: policy}
+	var p pkiv1.CertificateProfile
+	if err := w.Client.Get(ctx, client.ObjectKey{Namespace: ra.Namespace, Name: w.req.Spec.ProfileRef.Name}, &p); err != nil {
+		return notFound(err, "CertificateProfile", w.req.Spec.ProfileRef.Name)
+	}
+	if w.app.Profile, err = profile.FromSpec(p.Name, p.Spec); err != nil {
+		return step.Waiting(pkiv1.ReasonReferenceNotReady, "CertificateProfile %q: %v", p.Name, err)
+	}
+	w.app.Identity, err = w.identityValues(ctx)
+	return err
+}
+
+func policyOf(ra *pkiv1.RegistrationAuthority) (registration.Policy, error) {
+	rules, err := webhooks.NameRules(ra.Spec.AllowedNames)
+	return registration.Policy{Namespace: ra.Namespace, AllowedProfiles: ra.Spec.AllowedProfiles,
+		AllowedNames: rules, AllowedNamespaces: ra.Spec.AllowedNamespaces}, err
+}
+
+// identityValues reads the values, those of persons from Secrets.
+func (w *work) identityValues(ctx context.Context) (map[string]string, error) {
+	values := map[string]string{}
+	for _, v := range w.req.Spec.Identity {
+		if v.SecretRef == nil {
+			values[v.Name] = v.Value
+			continue
+		}
+		var s corev1.Secret
+		if err := w.Client.Get(ctx, client.ObjectKey{Namespace: w.req.Namespace, Name: v.SecretRef.Name}, &s); err != nil {
+			return nil, notFound(err, "Secret", v.SecretRef.Name)
+		}
+		b, ok := s.Data[v.SecretRef.Key]
+		if !ok {
+			return nil, step.Waiting(pkiv1.ReasonReferenceNotFound, "Secret %q has no key %q", v.SecretRef.Name, v.SecretRef.Key)
+		}
+		values[v.Name] = string(b)
+	}
+	return values, nil
+}
+
+// content lists the fields of the request's identity.
+func content(req *pkiv1.CertificateRequest, der []byte) registration.Content {
+	ra := raKey(req)
+	c := registration.Content{RequestDER: der, Profile: req.Spec.ProfileRef.Name, RegistrationNamespace: ra.Namespace, RegistrationName: ra.Name}
+	for _, use := range req.Spec.Certificates {
+		c.Certificates = append(c.Certificates, string(use))
+	}
+	for _, v := range req.Spec.Identity {
+		f := registration.IdentityField{Name: v.Name, Value: v.Value}
+		if v.SecretRef != nil {
+			f.SecretName, f.SecretKey = v.SecretRef.Name, v.SecretRef.Key
+		}
+		c.Identity = append(c.Identity, f)
+	}
+	return c
+}

@@ -1,0 +1,141 @@
+// Package cryptodevice opens the crypto devices of the process and watches over them.
+package cryptodevice
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	pkiv1 "github.com/terrace-pki/terrace/api/v1alpha1"
+	"github.com/terrace-pki/terrace/controllers/step"
+	"github.com/terrace-pki/terrace/internal/device"
+)
+
+// checkInterval is how often an open device is looked at.
+const checkInterval = 30 * time.Second
+
+// ErrModuleNotAllowed: the process's own flags do not allow this PKCS#11 module.
+var ErrModuleNotAllowed = errors.New("PKCS#11 module is not allowed")
+
+// ErrProfileUnknown: no mechanism profile of this name.
+var ErrProfileUnknown = errors.New("unknown mechanism profile")
+
+// Opener opens the device that a spec names. It keeps no copy of the secret.
+type Opener func(ctx context.Context, name string, spec pkiv1.CryptoDeviceSpec, secret []byte) (device.Device, error)
+
+// Reconciler reconciles CryptoDevice.
+type Reconciler struct {
+	Client  client.Client
+	Devices *device.Registry
+	Open    Opener
+
+	mu   sync.Mutex
+	open map[string]string // name → what the open device was opened from
+}
+
+// SetupWithManager registers the controller.
+func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
+	return ctrl.NewControllerManagedBy(mgr).For(&pkiv1.CryptoDevice{}).Named("cryptodevice").
+		Watches(&corev1.Secret{}, step.EnqueueNeighbours(r.Client, &pkiv1.CryptoDeviceList{}, func(item, changed client.Object) bool {
+			return item.GetNamespace() == changed.GetNamespace() && secretRef(&item.(*pkiv1.CryptoDevice).Spec).Name == changed.GetName()
+		})).
+		Complete(reconcile.AsReconciler(mgr.GetClient(), r))
+}
+
+// Reconcile opens the device, remembers a refused PIN, and runs the self-test.
+func (r *Reconciler) Reconcile(ctx context.Context, obj *pkiv1.CryptoDevice) (ctrl.Result, error) {
+	name := obj.Namespace + "/" + obj.Name
+	if !obj.DeletionTimestamp.IsZero() {
+		return ctrl.Result{}, nil // the keys stay in the device, and the services go on with it
+	}
+	return step.Run(ctx, r.Client, obj, checkInterval,
+		step.Step{Condition: pkiv1.ConditionReachable, Do: func(ctx context.Context) error { return r.ensureOpen(ctx, name, obj) }},
+		step.Step{Condition: pkiv1.ConditionSelfTestPassed, Do: func(ctx context.Context) error { return r.selfTest(ctx, name) }})
+}
+
+func (r *Reconciler) ensureOpen(ctx context.Context, name string, obj *pkiv1.CryptoDevice) error {
+	ref := secretRef(&obj.Spec)
+	var secret corev1.Secret
+	if err := r.Client.Get(ctx, client.ObjectKey{Namespace: obj.Namespace, Name: ref.Name}, &secret); err != nil {
+		if apierrors.IsNotFound(err) {
+			return step.Waiting(pkiv1.ReasonReferenceNotFound, "Secret %q is not there; create it with key %q", ref.Name, ref.Key)
+		}
+		return err
+	}
+	value, ok := secret.Data[ref.Key]
+	if !ok || len(value) == 0 {
+		return step.Waiting(pkiv1.ReasonReferenceNotFound, "Secret %q has no key %q", ref.Name, ref.Key)
+	}
+	if obj.Status.RefusedPINResourceVersion == secret.ResourceVersion {
+		return step.Stalled(pkiv1.ReasonPINRefused, "the device refused the PIN of Secret %q; it is not tried again until the Secret changes", ref.Name)
+	}
+	dev, err := r.openOnce(ctx, name, obj, fmt.Sprintf("%d/%s", obj.Generation, secret.ResourceVersion), value)
+	if err == nil {
+		var info device.Info
+		if info, err = dev.Info(ctx); err == nil {
+			obj.Status.Label, obj.Status.SerialNumber, obj.Status.Model = info.Label, info.SerialNumber, info.Model
+			obj.Status.RefusedPINResourceVersion = ""
+			return nil
+		}
+	}
+	var pin *device.PINError
+	switch {
+	case errors.As(err, &pin) && pin.LastTry:
+		return step.Stalled(pkiv1.ReasonPINLastTry, "%v", err)
+	case errors.As(err, &pin):
+		obj.Status.RefusedPINResourceVersion = secret.ResourceVersion
+		return step.Stalled(pkiv1.ReasonPINRefused, "%v", err)
+	case errors.Is(err, ErrModuleNotAllowed):
+		return step.Stalled(pkiv1.ReasonModuleNotAllowed, "%v", err)
+	case errors.Is(err, ErrProfileUnknown):
+		return step.Stalled(pkiv1.ReasonProfileUnknown, "%v", err)
+	}
+	return step.Failed(pkiv1.ReasonDeviceUnavailable, err)
+}
+
+// openOnce opens the device unless it is open from the same spec and secret.
+func (r *Reconciler) openOnce(ctx context.Context, name string, obj *pkiv1.CryptoDevice, version string, secret []byte) (device.Device, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.open[name] == version {
+		return r.Devices.Get(name)
+	}
+	dev, err := r.Open(ctx, name, obj.Spec, secret)
+	if err != nil {
+		return nil, err
+	}
+	if r.open == nil {
+		r.open = map[string]string{}
+	}
+	r.open[name] = version
+	return dev, r.Devices.Put(name, dev)
+}
+
+func (r *Reconciler) selfTest(ctx context.Context, name string) error {
+	dev, err := r.Devices.Get(name)
+	if err != nil {
+		return step.Failed(pkiv1.ReasonDeviceUnavailable, err)
+	}
+	if err := dev.SelfTest(ctx); err != nil {
+		return step.Failed(pkiv1.ReasonSelfTestFailed, err)
+	}
+	return nil
+}
+
+func secretRef(s *pkiv1.CryptoDeviceSpec) pkiv1.SecretKeyReference {
+	switch {
+	case s.PKCS11 != nil:
+		return s.PKCS11.PINSecretRef
+	case s.Software != nil:
+		return s.Software.PasswordSecretRef
+	}
+	return pkiv1.SecretKeyReference{}
+}

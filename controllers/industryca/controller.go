@@ -1,0 +1,69 @@
+// Package industryca reconciles IndustryCA (行业CA): a key in a device, a
+// certificate that the national root issued, and the ARL.
+package industryca
+
+import (
+	"context"
+	"time"
+
+	"github.com/emmansun/gmsm/smx509"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	pkiv1 "github.com/terrace-pki/terrace/api/v1alpha1"
+	"github.com/terrace-pki/terrace/controllers/certificateauthority"
+	"github.com/terrace-pki/terrace/controllers/step"
+	"github.com/terrace-pki/terrace/internal/authority"
+	"github.com/terrace-pki/terrace/internal/pki"
+)
+
+// Reconciler reconciles IndustryCA.
+type Reconciler struct {
+	Client      client.Client
+	Authorities *authority.Service
+	Now         func() time.Time
+}
+
+// SetupWithManager registers the controller.
+func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
+	refers := func(item, changed client.Object) bool { return item.GetNamespace() == changed.GetNamespace() }
+	return ctrl.NewControllerManagedBy(mgr).For(&pkiv1.IndustryCA{}).Named("industryca").
+		Watches(&pkiv1.CryptoDevice{}, step.EnqueueNeighbours(r.Client, &pkiv1.IndustryCAList{}, refers)).
+		Watches(&pkiv1.ValidationService{}, step.EnqueueNeighbours(r.Client, &pkiv1.IndustryCAList{}, refers)).
+		Complete(reconcile.AsReconciler(mgr.GetClient(), r))
+}
+
+// Reconcile brings the key, the imported certificate and the accepted spec about.
+func (r *Reconciler) Reconcile(ctx context.Context, ca *pkiv1.IndustryCA) (ctrl.Result, error) {
+	if !ca.DeletionTimestamp.IsZero() {
+		return ctrl.Result{}, nil // no key is destroyed; CRLs go on from the ledger
+	}
+	s := &certificateauthority.Steps{Client: r.Client, Authorities: r.Authorities, Now: r.Now,
+		Authority: "IndustryCA/" + ca.Namespace + "/" + ca.Name, Namespace: ca.Namespace, Common: &ca.Spec.CACommon, Status: &ca.Status}
+	return step.Run(ctx, r.Client, ca, certificateauthority.StatusInterval,
+		step.Step{Condition: pkiv1.ConditionKeyReady, Do: s.EnsureKey},
+		step.Step{Condition: pkiv1.ConditionCertificateReady, Do: func(context.Context) error { return importCertificate(s, ca) }},
+		step.Step{Condition: pkiv1.ConditionSpecAccepted, Do: func(ctx context.Context) error { return s.Accept(ctx, true) }})
+}
+
+func importCertificate(s *certificateauthority.Steps, ca *pkiv1.IndustryCA) error {
+	if len(ca.Spec.RootCertificate) == 0 || len(ca.Spec.Certificate) == 0 {
+		return step.Waiting(pkiv1.ReasonAwaitingCertificate,
+			"have the national root certify status.certificateSigningRequest, then set spec.rootCertificate and spec.certificate")
+	}
+	root, err := pki.ParseCertificatePEM(ca.Spec.RootCertificate)
+	if err != nil {
+		return step.Stalled(pkiv1.ReasonRootInvalid, "spec.rootCertificate: %v", err)
+	}
+	cert, err := certificateauthority.ParseField("spec.certificate", ca.Spec.Certificate)
+	if err != nil {
+		return err
+	}
+	chain := []*smx509.Certificate{root}
+	if err := s.CheckCertificate(cert, chain); err != nil {
+		return err
+	}
+	s.Show(cert, chain)
+	return nil
+}

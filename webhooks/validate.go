@@ -1,0 +1,129 @@
+// Package webhooks refuses at admission what CEL cannot judge and what needs
+// no other object, so that kubectl says at once what is wrong.
+package webhooks
+
+import (
+	"bytes"
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	pkiv1 "github.com/terrace-pki/terrace/api/v1alpha1"
+	"github.com/terrace-pki/terrace/controllers/profile"
+	"github.com/terrace-pki/terrace/internal/pki"
+	"github.com/terrace-pki/terrace/internal/registration"
+)
+
+var spec = field.NewPath("spec")
+
+// certificateRequest judges the signing request by itself (GM/T 0092-2020).
+func certificateRequest(r *pkiv1.CertificateRequest) (errs field.ErrorList) {
+	path := spec.Child("request")
+	req, err := pki.ParseRequest(r.Spec.Request)
+	if err != nil {
+		return append(errs, refuse(path, err))
+	}
+	if err := req.IsSM2(); err != nil {
+		return append(errs, refuse(path, err))
+	}
+	if err := req.VerifyPossession(); err != nil {
+		return append(errs, refuse(path, err))
+	}
+	return nil
+}
+
+func certificateProfile(p *pkiv1.CertificateProfile) field.ErrorList {
+	if _, err := profile.FromSpec(p.Name, p.Spec); err != nil {
+		return field.ErrorList{refuse(spec, err)}
+	}
+	return nil
+}
+
+func registrationAuthority(r *pkiv1.RegistrationAuthority) field.ErrorList {
+	if err := CheckNameRules(r.Spec.AllowedNames); err != nil {
+		return field.ErrorList{refuse(spec.Child("allowedNames"), err)}
+	}
+	return nil
+}
+
+// CheckNameRules says which rule cannot be read, and why.
+func CheckNameRules(rules []pkiv1.NameRule) error {
+	_, err := NameRules(rules)
+	return err
+}
+
+// NameRules reads the rules of an RA.
+func NameRules(rules []pkiv1.NameRule) ([]registration.NameRule, error) {
+	out := make([]registration.NameRule, len(rules))
+	for i, r := range rules {
+		var err error
+		out[i], err = registration.ParseNameRule(registration.NameRuleText{SubjectBase: r.SubjectBase, DNSSuffix: r.DNSSuffix,
+			IPRange: r.IPRange, EmailDomain: r.EmailDomain, URIPrefix: r.URIPrefix})
+		if err != nil {
+			return nil, fmt.Errorf("[%d]: %w", i, err)
+		}
+	}
+	return out, nil
+}
+
+func industryCA(ca *pkiv1.IndustryCA) field.ErrorList {
+	errs := common(&ca.Spec.CACommon)
+	if len(ca.Spec.RootCertificate) > 0 {
+		path := spec.Child("rootCertificate")
+		root, err := pki.ParseCertificatePEM(ca.Spec.RootCertificate)
+		switch {
+		case err != nil:
+			errs = append(errs, refuse(path, err))
+		case !root.IsCA || !bytes.Equal(root.RawSubject, root.RawIssuer):
+			errs = append(errs, refuse(path, fmt.Errorf("is no root: want a self-issued CA certificate")))
+		case root.CheckSignatureFrom(root) != nil:
+			errs = append(errs, refuse(path, fmt.Errorf("its own key did not sign it")))
+		}
+	}
+	return append(errs, caCertificate(spec.Child("certificate"), ca.Spec.Certificate)...)
+}
+
+func businessCA(ca *pkiv1.BusinessCA) field.ErrorList {
+	errs := common(&ca.Spec.CACommon)
+	ext := ca.Spec.Issuer.External
+	if ext == nil {
+		return errs
+	}
+	path := spec.Child("issuer", "external")
+	errs = append(errs, caCertificate(path.Child("certificate"), ext.Certificate)...)
+	if len(ext.Chain) > 0 {
+		if _, err := pki.ParseCertificatesPEM(ext.Chain, maxChain); err != nil {
+			errs = append(errs, refuse(path.Child("chain"), err))
+		}
+	}
+	return errs
+}
+
+// maxChain bounds the certificates above a CA.
+const maxChain = 8
+
+func common(c *pkiv1.CACommon) (errs field.ErrorList) {
+	if _, err := pki.ParseName(c.Subject); err != nil {
+		errs = append(errs, refuse(spec.Child("subject"), err))
+	}
+	return errs
+}
+
+func caCertificate(path *field.Path, pem []byte) field.ErrorList {
+	if len(pem) == 0 {
+		return nil
+	}
+	cert, err := pki.ParseCertificatePEM(pem)
+	if err == nil && !cert.IsCA {
+		err = fmt.Errorf("is not a CA certificate: basicConstraints must say CA:TRUE")
+	}
+	if err != nil {
+		return field.ErrorList{refuse(path, err)}
+	}
+	return nil
+}
+
+// refuse leaves the value out: it is long, or nobody else's business.
+func refuse(path *field.Path, err error) *field.Error {
+	return field.Invalid(path, field.OmitValueType{}, err.Error())
+}
