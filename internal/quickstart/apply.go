@@ -1,0 +1,120 @@
+package quickstart
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+)
+
+// applier applies kustomizations by kubectl, as a person would.
+type applier struct {
+	Options
+	state
+}
+
+func (a applier) kustomization(ctx context.Context, dir string) error {
+	cmd := exec.CommandContext(ctx, a.Kubectl, "--kubeconfig", a.Kubeconfig, "--context", "admin", "apply", "--server-side", "--force-conflicts",
+		"--field-manager=quickstart", "-k", dir)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("kubectl apply -k %s: %w:\n%s", dir, err, out.String())
+	}
+	return nil
+}
+
+// overlay writes a kustomization that patches what only this machine knows.
+func (a applier) overlay(name, base string, patches []map[string]any) (string, error) {
+	dir := a.path("overlays", name)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", err
+	}
+	rel, err := filepath.Rel(dir, base)
+	if err != nil {
+		return "", err
+	}
+	b, err := json.MarshalIndent(map[string]any{"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization",
+		"resources": []string{rel}, "patches": patches}, "", "  ")
+	if err != nil {
+		return "", err
+	}
+	return dir, writeFile(filepath.Join(dir, "kustomization.yaml"), b, 0o600)
+}
+
+// tier applies config/tiers/ministry with this machine's address and token.
+func (a applier) tier(ctx context.Context, validationPort int, module string) error {
+	dir, err := a.overlay("tier", filepath.Join(a.ConfigDir, "tiers", "ministry"), []map[string]any{
+		patch("ValidationService", "/spec/baseURL", fmt.Sprintf("http://127.0.0.1:%d/ministry", validationPort)),
+		patch("CryptoDevice", "/spec/pkcs11/modulePath", module),
+	})
+	if err != nil {
+		return err
+	}
+	return a.kustomization(ctx, dir)
+}
+
+func patch(kind, path string, value any) map[string]any {
+	op, _ := json.Marshal([]map[string]any{{"op": "replace", "path": path, "value": value}}) // strings always encode
+	return map[string]any{"target": map[string]string{"kind": kind}, "patch": string(op)}
+}
+
+// webhooks applies config/webhook with the address of the server in this
+// process in place of a Service.
+func (a applier) webhooks(ctx context.Context, caBundle []byte, port int) error {
+	base := filepath.Join(a.ConfigDir, "webhook")
+	paths, err := webhookPaths(filepath.Join(base, "manifests.yaml"))
+	if err != nil {
+		return err
+	}
+	var ops []map[string]any
+	for i, p := range paths {
+		ops = append(ops, map[string]any{"op": "replace", "path": fmt.Sprintf("/webhooks/%d/clientConfig", i),
+			"value": map[string]any{"url": fmt.Sprintf("https://127.0.0.1:%d%s", port, p), "caBundle": base64.StdEncoding.EncodeToString(caBundle)}})
+	}
+	b, err := json.Marshal(ops)
+	if err != nil {
+		return err
+	}
+	dir, err := a.overlay("webhook", base, []map[string]any{{"target": map[string]string{"kind": "ValidatingWebhookConfiguration"}, "patch": string(b)}})
+	if err != nil {
+		return err
+	}
+	return a.kustomization(ctx, dir)
+}
+
+// printNext tells what to type, and writes endpoints.json for programs.
+func (a applier) printNext(p Ports) error {
+	endpoints := map[string]string{}
+	file := a.path("endpoints.json")
+	if b, err := os.ReadFile(file); err == nil {
+		_ = json.Unmarshal(b, &endpoints) // an unreadable one is written anew
+	}
+	endpoints["validation"] = fmt.Sprintf("http://127.0.0.1:%d/ministry", p.Validation)
+	endpoints["ocsp"] = endpoints["validation"] + "/ocsp"
+	endpoints["metrics"] = fmt.Sprintf("http://127.0.0.1:%d/metrics", p.Metrics)
+	endpoints["health"] = fmt.Sprintf("http://127.0.0.1:%d/readyz", p.Health)
+	b, err := json.MarshalIndent(endpoints, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := writeFile(file, append(b, '\n'), 0o600); err != nil {
+		return err
+	}
+	say(a.Out, `
+Everything is Ready. In another terminal, from this folder:
+
+  export KUBECONFIG=%[1]s PATH=%[2]s:$PATH
+  openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:SM2 -out first.key
+  openssl req -new -key first.key -sm3 -sigopt distid:1234567812345678 -utf8 -subj '/C=CN/O=Ministry/CN=Zhang San' -out first.csr
+  sed "s/@REQUEST@/$(base64 -w0 first.csr)/" config/samples/certificaterequest.yaml | kubectl --context applicant apply -f -
+  kubectl --context applicant -n ministry wait --for=condition=Ready certificaterequest/first
+  kubectl --context applicant -n ministry get certificaterequest first -o jsonpath='{.status.certificate}' | base64 -d | kubectl terrace inspect -
+
+Endpoints are in %[3]s. Ctrl-C stops; make run carries on from there.`, a.Kubeconfig, a.path("bin"), file)
+	return nil
+}
