@@ -9,9 +9,9 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	pkiv1 "github.com/terrace-pki/terrace/api/v1alpha1"
+	"github.com/terrace-pki/terrace/controllers/policy"
 	"github.com/terrace-pki/terrace/controllers/profile"
 	"github.com/terrace-pki/terrace/internal/pki"
-	"github.com/terrace-pki/terrace/internal/registration"
 )
 
 var spec = field.NewPath("spec")
@@ -40,30 +40,10 @@ func certificateProfile(p *pkiv1.CertificateProfile) field.ErrorList {
 }
 
 func registrationAuthority(r *pkiv1.RegistrationAuthority) field.ErrorList {
-	if err := CheckNameRules(r.Spec.AllowedNames); err != nil {
+	if _, err := policy.NameRules(r.Spec.AllowedNames); err != nil {
 		return field.ErrorList{refuse(spec.Child("allowedNames"), err)}
 	}
 	return nil
-}
-
-// CheckNameRules says which rule cannot be read, and why.
-func CheckNameRules(rules []pkiv1.NameRule) error {
-	_, err := NameRules(rules)
-	return err
-}
-
-// NameRules reads the rules of an RA.
-func NameRules(rules []pkiv1.NameRule) ([]registration.NameRule, error) {
-	out := make([]registration.NameRule, len(rules))
-	for i, r := range rules {
-		var err error
-		out[i], err = registration.ParseNameRule(registration.NameRuleText{SubjectBase: r.SubjectBase, DNSSuffix: r.DNSSuffix,
-			IPRange: r.IPRange, EmailDomain: r.EmailDomain, URIPrefix: r.URIPrefix})
-		if err != nil {
-			return nil, fmt.Errorf("[%d]: %w", i, err)
-		}
-	}
-	return out, nil
 }
 
 func industryCA(ca *pkiv1.IndustryCA) field.ErrorList {

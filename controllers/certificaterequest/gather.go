@@ -7,10 +7,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	pkiv1 "github.com/terrace-pki/terrace/api/v1alpha1"
+	"github.com/terrace-pki/terrace/controllers/policy"
 	"github.com/terrace-pki/terrace/controllers/profile"
 	"github.com/terrace-pki/terrace/controllers/step"
 	"github.com/terrace-pki/terrace/internal/registration"
-	"github.com/terrace-pki/terrace/webhooks"
 )
 
 // gather reads the RA, the profile and the identity values.
@@ -20,12 +20,12 @@ func (w *work) gather(ctx context.Context) error {
 	if err := w.Client.Get(ctx, key, &ra); err != nil {
 		return notFound(err, "RegistrationAuthority", key.String())
 	}
-	policy, err := policyOf(&ra)
+	rules, err := policy.FromAuthority(&ra)
 	if err != nil {
 		return step.Waiting(pkiv1.ReasonReferenceNotReady, "RegistrationAuthority %q: %v", key, err)
 	}
 	w.issuer = "BusinessCA/" + ra.Namespace + "/" + ra.Spec.BusinessCARef.Name
-	w.app = registration.Application{Request: w.parsed, Namespace: w.req.Namespace, ProfileName: w.req.Spec.ProfileRef.Name, Policy: policy}
+	w.app = registration.Application{Request: w.parsed, Namespace: w.req.Namespace, ProfileName: w.req.Spec.ProfileRef.Name, Policy: rules}
 	var p pkiv1.CertificateProfile
 	if err := w.Client.Get(ctx, client.ObjectKey{Namespace: ra.Namespace, Name: w.req.Spec.ProfileRef.Name}, &p); err != nil {
 		return notFound(err, "CertificateProfile", w.req.Spec.ProfileRef.Name)
@@ -35,12 +35,6 @@ func (w *work) gather(ctx context.Context) error {
 	}
 	w.app.Identity, err = w.identityValues(ctx)
 	return err
-}
-
-func policyOf(ra *pkiv1.RegistrationAuthority) (registration.Policy, error) {
-	rules, err := webhooks.NameRules(ra.Spec.AllowedNames)
-	return registration.Policy{Namespace: ra.Namespace, AllowedProfiles: ra.Spec.AllowedProfiles,
-		AllowedNames: rules, AllowedNamespaces: ra.Spec.AllowedNamespaces}, err
 }
 
 // identityValues reads the values, those of persons from Secrets.

@@ -11,8 +11,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	pkiv1 "github.com/terrace-pki/terrace/api/v1alpha1"
+	"github.com/terrace-pki/terrace/controllers/policy"
 	"github.com/terrace-pki/terrace/controllers/step"
-	"github.com/terrace-pki/terrace/webhooks"
 )
 
 // Reconciler reconciles RegistrationAuthority.
@@ -39,8 +39,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, ra *pkiv1.RegistrationAuthor
 }
 
 func (r *Reconciler) validate(ctx context.Context, ra *pkiv1.RegistrationAuthority) error {
-	if err := webhooks.CheckNameRules(ra.Spec.AllowedNames); err != nil {
-		return step.Stalled(pkiv1.ReasonInvalidSpec, "spec.allowedNames: %v", err)
+	if _, err := policy.FromAuthority(ra); err != nil {
+		return step.Stalled(pkiv1.ReasonInvalidSpec, "spec.%v", err)
 	}
 	for _, name := range ra.Spec.AllowedProfiles {
 		if err := r.ready(ctx, ra.Namespace, name, "CertificateProfile", &pkiv1.CertificateProfile{}); err != nil {

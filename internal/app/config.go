@@ -75,7 +75,7 @@ func (c Config) ledger() (driver, rest string, err error) {
 	case strings.HasPrefix(c.LedgerDSN, "postgres://"), strings.HasPrefix(c.LedgerDSN, "postgresql://"):
 		return "postgres", c.LedgerDSN, nil
 	}
-	return "", "", errors.New("--ledger: want sqlite:<path>, postgres://... or postgresql://...")
+	return "", "", errors.New("--ledger: want sqlite:<path>, or a URL that begins with postgresql:// or postgres:// and names the host")
 }
 
 func (c Config) allowsModule(path string) bool { return slices.Contains(c.PKCS11Modules, path) }

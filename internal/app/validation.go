@@ -24,7 +24,7 @@ type validationServer struct {
 	metrics  *validation.Metrics
 	log      logr.Logger
 	source   statusSource
-	catalog  func(namespace string) validation.Catalog
+	catalog  func(id string) validation.Catalog
 
 	mu       sync.Mutex
 	services map[string]*servedService
@@ -45,7 +45,7 @@ func newValidation(address string, store authority.Store, authorities *authority
 	v := &validationServer{
 		server: validation.NewServer(validation.ServerConfig{Metrics: m, Log: log}), listener: l, metrics: m, log: log,
 		source:   statusSource{store},
-		catalog:  func(namespace string) validation.Catalog { return catalog{namespace, store, authorities} },
+		catalog:  func(id string) validation.Catalog { return catalog{id, store, authorities} },
 		services: map[string]*servedService{},
 	}
 	responders.OnChange = v.update
@@ -66,14 +66,16 @@ func (v *validationServer) update(spec responder.Spec, served []*responder.Serve
 		}
 	}
 	authorities := make([]*ocsp.Authority, 0, len(served))
+	var failures []error // of one CA; the others are served all the same
 	for _, a := range served {
 		o, err := ocsp.NewAuthority(ocsp.IssuerKey(a.CA.Key), a.CA.Cert, a.Certificate, a.Signer)
 		if err != nil {
-			return err
+			failures = append(failures, err)
+			continue
 		}
 		authorities = append(authorities, o)
 	}
-	return s.responder.Replace(authorities)
+	return errors.Join(append(failures, s.responder.Replace(authorities))...)
 }
 
 func (v *validationServer) add(spec responder.Spec) (*servedService, error) {
@@ -85,7 +87,7 @@ func (v *validationServer) add(spec responder.Spec) (*servedService, error) {
 	if err != nil {
 		return nil, err
 	}
-	h, err := validation.NewHandler(validation.Config{Base: base, Catalog: v.catalog(spec.Namespace), Responder: r, Metrics: v.metrics,
+	h, err := validation.NewHandler(validation.Config{Base: base, Catalog: v.catalog(spec.ID()), Responder: r, Metrics: v.metrics,
 		Log: v.log.WithValues("validationService", spec.ID())})
 	if err != nil {
 		return nil, err
@@ -116,16 +118,16 @@ func (s statusSource) Status(ctx context.Context, issuer ocsp.IssuerKey, serial 
 	return ocsp.Status{}, nil // reserved, or being signed: unknown
 }
 
-// catalog serves the files of the CAs of one namespace.
+// catalog serves the files of the CAs that name one validation service.
 type catalog struct {
-	namespace   string
+	validation  string // "namespace/name"
 	store       authority.Store
 	authorities *authority.Service
 }
 
 func (c catalog) find(name validation.CAName) (*authority.CA, error) {
 	for _, ca := range c.authorities.All() {
-		if ca.Key.Namespace() == c.namespace && ca.Key.FileName() == name.String() {
+		if ca.Validation == c.validation && ca.Key.FileName() == name.String() {
 			return ca, nil
 		}
 	}

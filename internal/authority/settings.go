@@ -88,13 +88,6 @@ func (k IssuerKey) FileName() string {
 	return fmt.Sprintf("%s-%s-g%d", strings.ToLower(kind), name, k.Generation)
 }
 
-// Namespace of the CA object.
-func (k IssuerKey) Namespace() string {
-	_, rest, _ := strings.Cut(k.Authority, "/")
-	ns, _, _ := strings.Cut(rest, "/")
-	return ns
-}
-
 // CRLFileName is the name of a revocation list below <baseURL>/crl/.
 func (k IssuerKey) CRLFileName(shard int32) string {
 	return fmt.Sprintf("%s-s%d.crl", k.FileName(), shard)

@@ -87,6 +87,7 @@ func (e IdentityExtension) Check(value string) error {
 
 // matchesWhole: leftmost-longest, or an alternation could stop short of the end.
 func matchesWhole(re *regexp.Regexp, s string) bool {
+	//lint:ignore SA1019 a copy with another Longest setting is what Copy is still for
 	longest := re.Copy()
 	longest.Longest()
 	loc := longest.FindStringIndex(s)

@@ -43,6 +43,7 @@ func IsSignatureAlgorithm(der []byte) bool {
 // MarshalSPKI writes an SM2 public key as SubjectPublicKeyInfo (GM/T 0009-2012
 // §7.1). It refuses other curves and points that are not on the curve.
 func MarshalSPKI(pub *ecdsa.PublicKey) ([]byte, error) {
+	//lint:ignore SA1019 the alternative knows the NIST curves only
 	if pub == nil || pub.X == nil || pub.Y == nil || !sm2.IsSM2PublicKey(pub) {
 		return nil, errors.New("marshal public key: is not an SM2 key on sm2.P256()")
 	}

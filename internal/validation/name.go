@@ -70,7 +70,7 @@ func checkBase(base string) error {
 	}
 	for segment := range strings.SplitSeq(base[1:], "/") {
 		if segment == "" || segment == "." || segment == ".." {
-			return errors.New("path has an empty segment, or one that is . or ..")
+			return errors.New("path has an empty segment or a dot segment")
 		}
 	}
 	return nil

@@ -16,15 +16,15 @@ var drivers = map[string][]string{
 	"github.com/mattn/go-sqlite3":     {"internal/store/sqlite"},
 	"github.com/jackc/pgx/v5":         {"internal/store/postgres"},
 	"github.com/miekg/pkcs11":         {"internal/device/pkcs11", "hack/softtoken/softtokentest"},
-	"k8s.io/":                         {"api/", "controllers/", "webhooks", "internal/app", "cmd/", "test/"},
-	"sigs.k8s.io/":                    {"api/", "controllers/", "webhooks", "internal/app", "cmd/", "test/"},
-	"net/http":                        {"internal/validation", "internal/app", "webhooks", "cmd/", "test/"},
+	"k8s.io/":                         {"api/", "controllers/", "webhooks", "internal/app", "internal/quickstart", "cmd/", "test/"},
+	"sigs.k8s.io/":                    {"api/", "controllers/", "webhooks", "internal/app", "internal/quickstart", "cmd/", "test/"},
+	"net/http":                        {"internal/validation", "internal/app", "internal/quickstart", "webhooks", "cmd/", "test/"},
 	module + "internal/store/":        {"internal/store/", "internal/app"},
-	module + "internal/device/pkcs11": {"internal/app", "cmd/"},
-	module + "controllers/":           {"controllers/", "webhooks", "internal/app", "test/"},
-	module + "webhooks":               {"controllers/registrationauthority", "internal/app", "test/"},
-	module + "internal/app":           {"cmd/", "test/"},
-	module + "api/":                   {"api/", "controllers/", "webhooks", "internal/app", "cmd/", "test/"},
+	module + "internal/device/pkcs11": {"internal/app", "internal/quickstart", "cmd/"},
+	module + "controllers/":           {"controllers/", "webhooks", "internal/app", "internal/quickstart", "test/"},
+	module + "webhooks":               {"internal/app", "test/"},
+	module + "internal/app":           {"internal/quickstart", "cmd/", "test/"},
+	module + "api/":                   {"api/", "controllers/", "webhooks", "internal/app", "internal/quickstart", "cmd/", "test/"},
 }
 
 // leaves import nothing else of Terrace.
