@@ -30,8 +30,8 @@ build: ## build the binaries and the software token into .terrace/bin
 .PHONY: test
 test: ## everything, against real servers
 	@hack/packages.sh test
-	@cd standalone && go build -ldflags "$$(cat ldflags.txt)" -o $(BIN)/ ./cmd/...
-	TERRACE_TESTAPISERVER=$(BIN)/testapiserver go test -timeout 20m ./...
+	@$(MAKE) --no-print-directory build
+	TERRACE_TESTAPISERVER=$(BIN)/testapiserver TERRACE_BIN=$(BIN) go test -timeout 20m ./...
 	cd standalone && go test -timeout 10m -ldflags "$$(cat ldflags.txt)" ./...
 
 .PHONY: generate
@@ -46,14 +46,16 @@ verify: ## generated files, format, vet, lint, layering
 	@test -z "$$(git ls-files --others --exclude-standard -- api config/crd)" || { echo "generated files are not committed"; exit 1; }
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo "run gofmt -w on these"; exit 1; }
 	go vet ./...
+	CGO_ENABLED=0 go build ./internal/device/...
 	$(GOTOOL) staticcheck ./...
+	@! command -v shellcheck >/dev/null || shellcheck hack/packages.sh .ci/run
 	go test ./test/layering
 
 .PHONY: fuzz
 fuzz: ## each fuzz target for FUZZTIME (default 10m)
 	@for p in $$(git grep -l '^func Fuzz' -- '*_test.go' | xargs -n1 dirname | sort -u); do \
 	  for f in $$(git grep -ho '^func Fuzz[A-Za-z]*' -- "$$p/*_test.go" | cut -c6-); do \
-	    echo "$$p $$f"; go test "./$$p" -run '^$$' -fuzz "^$$f$$" -fuzztime $(or $(FUZZTIME),10m) || exit 1; done; done
+	    echo "$$p $$f"; go test "./$$p" -run '^$$' -fuzz "^$$f$$" -fuzztime $(or $(FUZZTIME),10m) -fuzzminimizetime 1x || exit 1; done; done
 
 .PHONY: bench
 bench: ## the benchmarks, with ratios to the raw cost of the cryptography

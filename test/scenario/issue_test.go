@@ -221,13 +221,18 @@ func verifyPath(t *testing.T, above [][]byte, leaf []byte, crls [][]byte, revoke
 func verifyOCSP(t *testing.T, tr *terrace, want string) {
 	t.Helper()
 	leaf, above := chain(tr)
+	askOCSP(t, leaf, above[0], want)
+}
+
+func askOCSP(t *testing.T, leaf, issuer []byte, want string) {
+	t.Helper()
 	cert, err := pki.ParseCertificatePEM(leaf)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, hash := range []string{"sha1", "sha256", "sm3"} {
 		for _, nonce := range []bool{true, false} {
-			req, err := interop.OCSPRequest(above[0], leaf, hash, nonce)
+			req, err := interop.OCSPRequest(issuer, leaf, hash, nonce)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -235,7 +240,7 @@ func verifyOCSP(t *testing.T, tr *terrace, want string) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, err := interop.BouncyOCSP(above[0], leaf, req, readAll(t, resp.Body))
+			got, err := interop.BouncyOCSP(issuer, leaf, req, readAll(t, resp.Body))
 			if err != nil || got != want {
 				t.Errorf("OCSP by %s, nonce %t: %q, %v, want %s", hash, nonce, got, err, want)
 			}

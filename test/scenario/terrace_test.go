@@ -27,6 +27,7 @@ type terrace struct {
 	t     *testing.T
 	bin   string
 	state string
+	args  []string // further arguments of terrace-standalone
 	cmd   *exec.Cmd
 	out   *output
 }
@@ -71,7 +72,7 @@ func newTerrace(t *testing.T) *terrace {
 func (tr *terrace) start() {
 	tr.t.Helper()
 	tr.out = &output{}
-	tr.cmd = exec.Command(filepath.Join(tr.bin, "terrace-standalone"), "--data-dir", tr.state, "--until-stdin-closes")
+	tr.cmd = exec.Command(filepath.Join(tr.bin, "terrace-standalone"), append([]string{"--data-dir", tr.state, "--until-stdin-closes"}, tr.args...)...)
 	tr.cmd.Dir = root()
 	tr.cmd.Stdout, tr.cmd.Stderr = tr.out, tr.out
 	stdin, err := tr.cmd.StdinPipe()
