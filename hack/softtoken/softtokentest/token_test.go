@@ -14,6 +14,8 @@ import (
 	"github.com/emmansun/gmsm/sm3"
 	"github.com/google/go-cmp/cmp"
 	"github.com/miekg/pkcs11"
+	"golang.org/x/crypto/cryptobyte"
+	"golang.org/x/crypto/cryptobyte/asn1"
 )
 
 func TestNewTokenSignsForGMSM(t *testing.T) {
@@ -109,10 +111,10 @@ func TestShippedConfigurationIsTheDefault(t *testing.T) {
 			config[key] = value
 		}
 	}
-	if len(config) != 27 {
-		t.Errorf("softtoken.conf documents %d keys, want 27", len(config))
+	if len(config) != 28 {
+		t.Errorf("softtoken.conf documents %d keys, want 28", len(config))
 	}
-	var lists [][]*pkcs11.Mechanism
+	var lists [][]uint
 	for _, c := range []map[string]string{nil, config} {
 		token := NewToken(t, Options{Config: c})
 		module, _ := open(t, token)
@@ -120,8 +122,12 @@ func TestShippedConfigurationIsTheDefault(t *testing.T) {
 		if err != nil {
 			t.Fatalf("mechanism list: %v", err)
 		}
-		lists = append(lists, list)
-		if err := module.Finalize(); err != nil {
+		var numbers []uint
+		for _, m := range list {
+			numbers = append(numbers, m.Mechanism)
+		}
+		lists = append(lists, numbers)
+		if err := module.Finalize(); err != nil { // before the next NewToken
 			t.Fatalf("finalize: %v", err)
 		}
 	}
@@ -202,6 +208,10 @@ func verify(t *testing.T, key *ecdsa.PublicKey, message, signature []byte, raw b
 	if len(signature) != 64 {
 		t.Fatalf("raw signature of %d bytes", len(signature))
 	}
-	r, s := new(big.Int).SetBytes(signature[:32]), new(big.Int).SetBytes(signature[32:])
-	return sm2.VerifyWithSM2(key, nil, message, r, s)
+	var der cryptobyte.Builder
+	der.AddASN1(asn1.SEQUENCE, func(child *cryptobyte.Builder) {
+		child.AddASN1BigInt(new(big.Int).SetBytes(signature[:32]))
+		child.AddASN1BigInt(new(big.Int).SetBytes(signature[32:]))
+	})
+	return sm2.VerifyASN1WithSM2(key, nil, message, der.BytesOrPanic())
 }

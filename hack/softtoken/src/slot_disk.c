@@ -51,6 +51,7 @@ static CK_RV adopt(struct slot *slot, struct object *object)
 	struct object swap = *old;
 	*old = *object;
 	*object = swap;
+	OPENSSL_cleanse(&swap, sizeof swap);
 	object_free(object);
 	return CKR_OK;
 }
