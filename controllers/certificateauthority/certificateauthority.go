@@ -69,21 +69,18 @@ func (s *Steps) EnsureKey(ctx context.Context) error {
 	}
 	s.signer = signer
 	s.Status.KeyGeneration = generation
-	return s.showRequest()
+	return s.showRequest(ctx)
 }
 
-// showRequest puts the CSR into status, once: its signature is random.
-func (s *Steps) showRequest() error {
+// showRequest puts the CSR into status.
+func (s *Steps) showRequest(ctx context.Context) error {
 	subject, err := s.Subject()
 	if err != nil {
 		return err
 	}
-	if old, err := pki.ParseRequest(s.Status.CertificateSigningRequest); err == nil && old.Subject.Equal(subject) && s.isOwnKey(old.SPKI) {
-		return nil
-	}
-	der, err := pki.CreateRequest(s.signer, subject)
+	der, err := s.Authorities.EnsureRequest(ctx, s.signer, s.Authority, generation, subject)
 	if err != nil {
-		return step.Failed(pkiv1.ReasonDeviceUnavailable, err)
+		return step.Failed(pkiv1.ReasonStoreUnavailable, err)
 	}
 	s.Status.CertificateSigningRequest = pki.EncodePEM("CERTIFICATE REQUEST", der)
 	return nil

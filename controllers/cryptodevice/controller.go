@@ -8,8 +8,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -36,6 +38,8 @@ type Reconciler struct {
 	Client  client.Client
 	Devices *device.Registry
 	Open    Opener
+	// Reachable is 1 or 0 by device ("namespace/name"); nil: no metric.
+	Reachable *prometheus.GaugeVec
 
 	mu   sync.Mutex
 	open map[string]string // name → what the open device was opened from
@@ -56,9 +60,30 @@ func (r *Reconciler) Reconcile(ctx context.Context, obj *pkiv1.CryptoDevice) (ct
 	if !obj.DeletionTimestamp.IsZero() {
 		return ctrl.Result{}, nil // the keys stay in the device, and the services go on with it
 	}
-	return step.Run(ctx, r.Client, obj, checkInterval,
+	result, err := step.Run(ctx, r.Client, obj, checkInterval,
 		step.Step{Condition: pkiv1.ConditionReachable, Do: func(ctx context.Context) error { return r.ensureOpen(ctx, name, obj) }},
 		step.Step{Condition: pkiv1.ConditionSelfTestPassed, Do: func(ctx context.Context) error { return r.selfTest(ctx, name) }})
+	r.measure(name, obj)
+	return result, err
+}
+
+func (r *Reconciler) measure(name string, obj *pkiv1.CryptoDevice) {
+	if r.Reachable == nil {
+		return
+	}
+	up := 0.0
+	if meta.IsStatusConditionTrue(obj.Status.Conditions, pkiv1.ConditionReachable) {
+		up = 1
+	}
+	r.Reachable.WithLabelValues(name).Set(up)
+}
+
+// NewReachable makes the metric of Reconciler.Reachable and registers it.
+func NewReachable(registry prometheus.Registerer) *prometheus.GaugeVec {
+	g := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "terrace_crypto_device_reachable",
+		Help: "1 when the crypto device could be opened and logged in to, else 0."}, []string{"device"})
+	registry.MustRegister(g)
+	return g
 }
 
 func (r *Reconciler) ensureOpen(ctx context.Context, name string, obj *pkiv1.CryptoDevice) error {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/terrace-pki/terrace/controllers/businessca"
 	"github.com/terrace-pki/terrace/controllers/certificateprofile"
@@ -22,7 +23,7 @@ import (
 func setupControllers(mgr ctrl.Manager, c Config, devices *device.Registry, authorities *authority.Service, responders *responder.Service) error {
 	client := mgr.GetClient()
 	for kind, setup := range map[string]func(ctrl.Manager) error{
-		"CryptoDevice":          (&cryptodevice.Reconciler{Client: client, Devices: devices, Open: c.opener()}).SetupWithManager,
+		"CryptoDevice":          (&cryptodevice.Reconciler{Client: client, Devices: devices, Open: c.opener(), Reachable: cryptodevice.NewReachable(metrics.Registry)}).SetupWithManager,
 		"IndustryCA":            (&industryca.Reconciler{Client: client, Authorities: authorities, Now: time.Now}).SetupWithManager,
 		"BusinessCA":            (&businessca.Reconciler{Client: client, Authorities: authorities, Now: time.Now}).SetupWithManager,
 		"CertificateProfile":    (&certificateprofile.Reconciler{Client: client}).SetupWithManager,

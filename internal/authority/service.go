@@ -230,6 +230,34 @@ func (s *Service) EnsureKey(ctx context.Context, owner string, generation int32,
 	return signer, k, nil
 }
 
+// EnsureRequest returns the signing request (GM/T 0092) of an owner's key for a
+// subject, DER. It is signed once and kept: the same owner, key and name get the
+// same request again, also after the API server's database was lost.
+func (s *Service) EnsureRequest(ctx context.Context, signer crypto.MessageSigner, owner string, generation int32, subject pki.Name) ([]byte, error) {
+	public, err := PublicKey(signer)
+	if err != nil {
+		return nil, fmt.Errorf("signing request of %s: %w", owner, err)
+	}
+	name := fmt.Sprintf("CertificationRequest/%s/g%d", owner, generation)
+	kept, err := s.store.AllAccepted(ctx, name)
+	if err != nil {
+		return nil, fmt.Errorf("signing request of %s: %w", owner, err)
+	}
+	for _, a := range kept {
+		if old, err := pki.ParseRequestDER(a.Spec); a.Name == name && err == nil && old.Subject.Equal(subject) && bytes.Equal(old.SPKI, public) {
+			return a.Spec, nil
+		}
+	}
+	der, err := pki.CreateRequest(signer, subject)
+	if err != nil {
+		return nil, fmt.Errorf("signing request of %s: %w", owner, err)
+	}
+	if err := s.store.Accept(ctx, Accepted{Name: name, Spec: der}); err != nil {
+		return nil, fmt.Errorf("signing request of %s: %w", owner, err)
+	}
+	return der, nil
+}
+
 // KeyLabel is the label of a key in its device: a function of names alone, so
 // that the key is found again after everything else was lost.
 func KeyLabel(owner string, generation int32) string {

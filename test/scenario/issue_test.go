@@ -33,6 +33,10 @@ func TestMinistry(t *testing.T) {
 	t.Run("people have the rights of their roles", func(t *testing.T) { checkRights(t, tr, firstYAML) })
 	t.Run("bad input is refused", func(t *testing.T) { refuse(t, tr) })
 	t.Run("revoked certificate is answered as such", func(t *testing.T) { revoke(t, tr) })
+	t.Run("a business CA issues another", func(t *testing.T) { subordinate(t, tr) })
+	t.Run("a business CA is certified outside", func(t *testing.T) { external(t, tr) })
+	t.Run("personal data comes from a Secret", func(t *testing.T) { identity(t, tr) })
+	t.Run("secrets stay out of sight", func(t *testing.T) { secretsStayOut(t, tr) })
 	t.Run("metrics are scraped", func(t *testing.T) { scrape(t, tr) })
 
 	before := snapshot(tr)
@@ -55,6 +59,9 @@ func TestMinistry(t *testing.T) {
 		if reason := tr.text("certificaterequest/first", `.status.conditions[?(@.type=="Issued")].reason`); reason != "Adopted" {
 			t.Errorf("Issued has reason %q, want Adopted", reason)
 		}
+		if text := metrics(t, tr); strings.Contains(text, "terrace_certificates_issued_total{") {
+			t.Errorf("certificates were signed after etcd was lost:\n%s", text)
+		}
 	})
 }
 
@@ -64,12 +71,19 @@ func snapshot(tr *terrace) map[string]string {
 	for _, object := range []string{"industryca/industry", "businessca/business", "certificaterequest/first"} {
 		kept[object] = string(tr.field(object, ".status.certificate"))
 	}
+	kept["signing request"] = string(tr.field("industryca/industry", ".status.certificateSigningRequest"))
 	return kept
 }
 
 func (tr *terrace) compare(before map[string]string) {
 	tr.t.Helper()
 	for object, cert := range before {
+		if object == "signing request" {
+			if got := string(tr.field("industryca/industry", ".status.certificateSigningRequest")); got != cert {
+				tr.t.Error("the industry CA's signing request was signed anew")
+			}
+			continue
+		}
 		if got := string(tr.field(object, ".status.certificate")); got != cert {
 			tr.t.Errorf("%s has another certificate than before", object)
 		}
@@ -270,7 +284,8 @@ func revoke(t *testing.T, tr *terrace) {
 	}
 }
 
-func scrape(t *testing.T, tr *terrace) {
+func metrics(t *testing.T, tr *terrace) string {
+	t.Helper()
 	b, err := os.ReadFile(filepath.Join(tr.state, "endpoints.json"))
 	if err != nil {
 		t.Fatal(err)
@@ -279,9 +294,14 @@ func scrape(t *testing.T, tr *terrace) {
 	if err := json.Unmarshal(b, &endpoints); err != nil {
 		t.Fatal(err)
 	}
-	text := string(get(t, endpoints["metrics"]))
+	return string(get(t, endpoints["metrics"]))
+}
+
+func scrape(t *testing.T, tr *terrace) {
+	text := metrics(t, tr)
 	for _, want := range []string{`terrace_certificates_issued_total{authority="BusinessCA/ministry/business"}`,
-		`terrace_crl_next_update_timestamp_seconds{authority="IndustryCA/ministry/industry",shard="0"}`, "terrace_validation_request", "controller_runtime_reconcile_total"} {
+		`terrace_crl_next_update_timestamp_seconds{authority="IndustryCA/ministry/industry",shard="0"}`, "terrace_validation_request",
+		`terrace_crypto_device_reachable{device="ministry/hsm"} 1`, "controller_runtime_reconcile_total"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("metrics have no %s", want)
 		}

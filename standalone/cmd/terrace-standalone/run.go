@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"k8s.io/client-go/rest"
+
 	"github.com/terrace-pki/terrace/standalone/atomicfile"
 	"github.com/terrace-pki/terrace/standalone/controlplane"
 )
@@ -38,9 +40,15 @@ var people = []controlplane.Context{
 // managerUser is the process itself when it uses the API.
 const managerUser = "terrace-standalone"
 
+// user is what uses the API server until its context ends.
+type user func(ctx context.Context, o options, kube *rest.Config, kubeconfig string, out io.Writer) error
+
 // run brings everything up, tells out about it, and takes it down in the
 // reverse order when ctx ends or a part fails.
-func run(ctx context.Context, o options, out io.Writer) error {
+func run(ctx context.Context, o options, out io.Writer) error { return runFor(ctx, o, out, manage) }
+
+// runFor runs the API server for a user.
+func runFor(ctx context.Context, o options, out io.Writer, use user) error {
 	began := time.Now()
 	progress := func(format string, args ...any) {
 		fmt.Fprintf(out, "%6.1fs  %s\n", time.Since(began).Seconds(), fmt.Sprintf(format, args...))
@@ -75,7 +83,7 @@ func run(ctx context.Context, o options, out io.Writer) error {
 		return err
 	}
 	return supervise(ctx, cp.Failed(), func(ctx context.Context) error {
-		return manage(ctx, o, cfg, kubeconfig, out)
+		return use(ctx, o, cfg, kubeconfig, out)
 	})
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -13,17 +14,25 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-// One run, from an empty directory to a clean stop.
+// One run of the API server, from an empty directory to a clean stop. What
+// uses it is walked by test/scenario.
 func TestRun(t *testing.T) {
 	dir := t.TempDir()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var out bytes.Buffer
 	done := make(chan error, 1)
-	go func() { done <- run(ctx, options{dataDir: dir, address: "127.0.0.1"}, &out) }()
+	go func() {
+		done <- runFor(ctx, options{dataDir: dir, address: "127.0.0.1"}, &out,
+			func(ctx context.Context, _ options, _ *rest.Config, _ string, _ io.Writer) error {
+				<-ctx.Done()
+				return nil
+			})
+	}()
 
 	path := filepath.Join(dir, "endpoints.json")
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {

@@ -1,0 +1,161 @@
+package responder
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/terrace-pki/terrace/internal/authority"
+	"github.com/terrace-pki/terrace/internal/device"
+	"github.com/terrace-pki/terrace/internal/device/software"
+	"github.com/terrace-pki/terrace/internal/nationalroot"
+	"github.com/terrace-pki/terrace/internal/pki"
+	"github.com/terrace-pki/terrace/internal/store/sqlite"
+)
+
+// clock is set by the test.
+type clock struct{ at atomic.Int64 }
+
+func (c *clock) now() time.Time      { return time.Unix(c.at.Load(), 0) }
+func (c *clock) add(d time.Duration) { c.at.Add(int64(d / time.Second)) }
+
+// process is what one process has; opening it again is a restart.
+type process struct {
+	authorities *authority.Service
+	responders  *Service
+	store       authority.Store
+}
+
+var caKey = authority.IssuerKey{Authority: "IndustryCA/ns/ca", Generation: 1}
+
+var spec = Spec{Namespace: "ns", Name: "validation", BaseURL: "http://x.example", Device: "ns/device", ResponderValidity: 72 * time.Hour, ResponseValidity: time.Hour}
+
+func open(t *testing.T, dir string, c *clock) process {
+	t.Helper()
+	ctx := context.Background()
+	store, err := sqlite.Open(ctx, sqlite.Config{Path: filepath.Join(dir, "ledger.db"), TakeOver: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = store.Close() })
+	keys, err := software.Open(software.Config{Dir: filepath.Join(dir, "keys"), Password: []byte("test")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	devices := device.NewRegistry()
+	if err := devices.Put("ns/device", keys); err != nil {
+		t.Fatal(err)
+	}
+	p := process{store: store, authorities: authority.New(authority.Config{Store: store, Keys: devices, Now: c.now})}
+	p.responders = New(store, p.authorities, c.now)
+	if err := errors.Join(p.authorities.Load(ctx), p.responders.Load(ctx)); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// declare does what the controllers do: a CA that names the service, and the service.
+func declare(t *testing.T, p process, dir string, c *clock) {
+	t.Helper()
+	ctx := context.Background()
+	signer, key, err := p.authorities.EnsureKey(ctx, caKey.Authority, 1, "ns/device")
+	if err != nil {
+		t.Fatal(err)
+	}
+	name, err := pki.ParseName("CN=CA,O=Test,C=CN")
+	if err != nil {
+		t.Fatal(err)
+	}
+	csr, err := p.authorities.EnsureRequest(ctx, signer, caKey.Authority, 1, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	root, err := nationalroot.Open(ctx, filepath.Join(dir, "root"), c.now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	pem, err := root.Certify(pki.EncodePEM("CERTIFICATE REQUEST", csr), c.now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := pki.ParseCertificatePEM(pem)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = errors.Join(
+		p.authorities.Accept(ctx, authority.Settings{Key: caKey, Device: "ns/device", Label: key.Label, Certificate: cert.Raw,
+			CRLInterval: time.Hour, CRLOverlap: time.Hour, Shards: 1, Validation: spec.ID(), BaseURL: spec.BaseURL}),
+		p.responders.Accept(ctx, spec))
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func serial(t *testing.T, p process) string {
+	t.Helper()
+	if err := p.responders.Ensure(context.Background(), spec.ID()); err != nil {
+		t.Fatal(err)
+	}
+	served := p.responders.Served(spec.ID())
+	if len(served) != 1 {
+		t.Fatalf("serves %d CAs, want 1", len(served))
+	}
+	return served[0].Certificate.SerialNumber.String()
+}
+
+func TestCertificateIsKeptForItsWindowAndReplacedAfter(t *testing.T) {
+	dir, c := t.TempDir(), &clock{}
+	c.at.Store(time.Now().Truncate(24*time.Hour).Unix() + 60)
+	p := open(t, dir, c)
+	declare(t, p, dir, c)
+	first := serial(t, p)
+	c.add(23 * time.Hour)
+	if got := serial(t, p); got != first {
+		t.Error("within the window a new certificate was issued")
+	}
+	restarted := open(t, dir, c)
+	if got := serial(t, restarted); got != first {
+		t.Error("after a restart within the window a new certificate was issued")
+	}
+	c.add(2 * time.Hour)
+	second := serial(t, restarted)
+	if second == first {
+		t.Error("in the next window the certificate is still the first")
+	}
+	if n, err := restarted.store.Count(context.Background(), caKey); err != nil || n != 2 {
+		t.Errorf("the ledger counts %d certificates, %v, want 2", n, err)
+	}
+}
+
+func TestPausedCAKeepsWhatIsValid(t *testing.T) {
+	dir, c := t.TempDir(), &clock{}
+	c.at.Store(time.Now().Truncate(24*time.Hour).Unix() + 60)
+	p := open(t, dir, c)
+	declare(t, p, dir, c)
+	first := serial(t, p)
+	ca, err := p.authorities.CA(caKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	paused := ca.Settings
+	paused.Paused = true
+	if err := p.authorities.Accept(context.Background(), paused); err != nil {
+		t.Fatal(err)
+	}
+	c.add(25 * time.Hour)
+	if err := p.responders.Ensure(context.Background(), spec.ID()); !errors.Is(err, authority.ErrPaused) {
+		t.Errorf("renewal by a paused CA: %v, want ErrPaused", err)
+	}
+	served := p.responders.Served(spec.ID())
+	if len(served) != 1 || served[0].Certificate.SerialNumber.String() != first {
+		t.Error("the certificate that is still valid is not served on")
+	}
+	c.add(72 * time.Hour)
+	_ = p.responders.Ensure(context.Background(), spec.ID()) // fails as before
+	if n := len(p.responders.Served(spec.ID())); n != 0 {
+		t.Errorf("serves %d CAs with an expired certificate, want none", n)
+	}
+}
