@@ -20,14 +20,9 @@ func FromAuthority(ra *pkiv1.RegistrationAuthority) (registration.Policy, error)
 
 // NameRules reads the rules; an error begins with the index of the bad one.
 func NameRules(rules []pkiv1.NameRule) ([]registration.NameRule, error) {
-	out := make([]registration.NameRule, len(rules))
+	texts := make([]registration.NameRuleText, len(rules))
 	for i, r := range rules {
-		var err error
-		out[i], err = registration.ParseNameRule(registration.NameRuleText{SubjectBase: r.SubjectBase, DNSSuffix: r.DNSSuffix,
-			IPRange: r.IPRange, EmailDomain: r.EmailDomain, URIPrefix: r.URIPrefix})
-		if err != nil {
-			return nil, fmt.Errorf("[%d]: %w", i, err)
-		}
+		texts[i] = registration.NameRuleText(r)
 	}
-	return out, nil
+	return registration.ParseNameRules(texts)
 }
