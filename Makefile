@@ -49,7 +49,7 @@ verify: ## generated files, format, vet, lint, layering
 	CGO_ENABLED=0 go build ./internal/device/...
 	$(GOTOOL) staticcheck ./...
 	@! command -v shellcheck >/dev/null || shellcheck hack/packages.sh .ci/run
-	go test ./test/layering
+	go test -count=1 ./test/layering
 
 .PHONY: fuzz
 fuzz: ## each fuzz target for FUZZTIME (default 10m)

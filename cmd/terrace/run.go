@@ -21,7 +21,10 @@ func runCommand() *cobra.Command {
 		Long: `Run every controller and service in one process.
 
 The ledger is given by --ledger, by the file of --ledger-file, or by the
-environment variable TERRACE_LEDGER: sqlite:<path>, or a PostgreSQL URL.`,
+environment variable TERRACE_LEDGER: sqlite:<path>, or a PostgreSQL URL.
+
+One process runs for each ledger. A second one takes the ledger over, and the
+first then stops: what it had begun is closed as abandoned, never signed twice.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := readLedger(&c, ledgerFile); err != nil {
 				return err
@@ -48,8 +51,6 @@ environment variable TERRACE_LEDGER: sqlite:<path>, or a PostgreSQL URL.`,
 	f.StringVar(&c.HealthAddress, "health-address", ":8082", "address of /healthz and /readyz; empty: off")
 	f.StringVar(&c.WebhookAddress, "webhook-address", ":9443", "address of the admission webhooks; empty: off")
 	f.StringVar(&c.WebhookCertDir, "webhook-cert-dir", "/etc/terrace/webhook", "folder with tls.crt and tls.key of the webhook server")
-	f.BoolVar(&c.LeaderElection, "leader-elect", true, "one of several processes is active")
-	f.StringVar(&c.LeaderElectionNamespace, "leader-election-namespace", "terrace-system", "namespace of the election's Lease")
 	return cmd
 }
 

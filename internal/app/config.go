@@ -27,9 +27,6 @@ type Config struct {
 	WebhookAddress    string
 	// WebhookCertDir holds tls.crt and tls.key of the webhook server.
 	WebhookCertDir string
-	// LeaderElection among the processes of one API server; off for the standalone.
-	LeaderElection          bool
-	LeaderElectionNamespace string
 }
 
 // Validate says which flag is wrong and how to mend it.

@@ -72,15 +72,37 @@ func Run(ctx context.Context, kube *rest.Config, c Config, log logr.Logger) erro
 	if err := setupControllers(mgr, c, devices, authorities, responders); err != nil {
 		return err
 	}
-	// Stop in order: the manager first, so that no controller meets a closed
-	// ledger; then the services; the ledger and devices by the defer above.
-	services, stopServices := context.WithCancel(context.WithoutCancel(ctx))
+	return runUntil(ctx, mgr, authorities.Fenced(),
+		func(ctx context.Context) error { return authorities.RunCRLs(ctx, log.WithName("crl")) },
+		func(ctx context.Context) error { return responders.Run(ctx, log.WithName("responder")) },
+		validationServer.run)
+}
+
+// errFenced ends a process whose ledger another one has taken over.
+var errFenced = errors.New("another process has taken the ledger over; this one stops. Run one process for each ledger")
+
+// runUntil runs the manager and the services until ctx ends, one of them fails,
+// or the ledger is taken over. It stops the manager first, so that no controller
+// meets a stopped service.
+func runUntil(ctx context.Context, mgr manager.Manager, fenced <-chan struct{}, services ...func(context.Context) error) error {
+	serve, stopServices := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopServices()
-	var g errgroup.Group
-	g.Go(func() error { return authorities.RunCRLs(services, log.WithName("crl")) })
-	g.Go(func() error { return responders.Run(services, log.WithName("responder")) })
-	g.Go(func() error { return validationServer.run(services) })
-	err = mgr.Start(ctx)
+	g, failed := errgroup.WithContext(serve)
+	for _, s := range services {
+		g.Go(func() error { return s(failed) })
+	}
+	g.Go(func() error {
+		select {
+		case <-fenced:
+			return errFenced
+		case <-failed.Done():
+			return nil
+		}
+	})
+	manage, stopManager := context.WithCancel(ctx)
+	defer stopManager()
+	context.AfterFunc(failed, stopManager)
+	err := mgr.Start(manage)
 	stopServices()
 	return errors.Join(err, g.Wait())
 }
@@ -104,8 +126,6 @@ func newManager(kube *rest.Config, c Config, log logr.Logger) (manager.Manager, 
 		Scheme: scheme, Logger: log, GracefulShutdownTimeout: &stop,
 		Metrics:                metricsserver.Options{BindAddress: orOff(c.MetricsAddress)},
 		HealthProbeBindAddress: orOff(c.HealthAddress),
-		LeaderElection:         c.LeaderElection, LeaderElectionID: "terrace.pki.terrace.dev", LeaderElectionNamespace: c.LeaderElectionNamespace,
-		LeaderElectionReleaseOnCancel: true,
 	}
 	if c.WebhookAddress != "" {
 		host, port, err := splitAddress(c.WebhookAddress)

@@ -91,7 +91,8 @@ func (s *Service) signCRL(ctx context.Context, ca *CA, shard int32, now time.Tim
 	if err != nil {
 		return fmt.Errorf("read revoked serials: %w", err)
 	}
-	if t.Number, err = s.store.ReserveCRLNumber(ctx, ca.Key, shard, now); err != nil {
+	t.Number, err = s.store.ReserveCRLNumber(ctx, ca.Key, shard, now)
+	if s.seen(err) != nil {
 		return fmt.Errorf("reserve CRL number: %w", err)
 	}
 	s.reached(AfterCRLNumber) // die here: the number stays unused, which RFC 5280 allows

@@ -79,7 +79,7 @@ func (s *Service) Issue(ctx context.Context, key IssuerKey, orders []Order) ([]O
 		return outcomes, nil
 	}
 	s.reached(AfterPrepare) // die here: as after begin
-	if err := s.store.RecordIntent(ctx, key, intents(attempts)); err != nil {
+	if err := s.seen(s.store.RecordIntent(ctx, key, intents(attempts))); err != nil {
 		return outcomes, fmt.Errorf("record intent: %w", err)
 	}
 	s.reached(AfterIntent) // die here: the next start abandons the serials, although nothing was signed
@@ -100,7 +100,7 @@ func (s *Service) begin(ctx context.Context, ca *CA, orders []Order, outcomes []
 		ids[i] = o.Identity
 	}
 	begun, err := s.store.Begin(ctx, ca.Key, ca.Shards, ids)
-	if err != nil {
+	if s.seen(err) != nil {
 		return nil, fmt.Errorf("begin: %w", err)
 	}
 	var again []int
@@ -207,7 +207,7 @@ func (s *Service) record(ctx context.Context, ca *CA, attempts []attempt, outcom
 		issued = append(issued, Issued{Serial: a.serial, Certificate: a.signed})
 	}
 	if len(issued) > 0 {
-		if err := s.store.RecordIssued(ctx, ca.Key, issued); err != nil {
+		if err := s.seen(s.store.RecordIssued(ctx, ca.Key, issued)); err != nil {
 			// It may have been persisted all the same: the next Begin tells.
 			return errors.Join(append(failures, fmt.Errorf("record issued certificates: %w", err))...)
 		}

@@ -75,12 +75,15 @@ type Service struct {
 	mu       sync.RWMutex
 	cas      map[IssuerKey]*CA
 	inFlight map[string]struct{}
+
+	fencedOnce sync.Once
+	fenced     chan struct{}
 }
 
 // New returns a service without authorities; Load brings the accepted ones.
 func New(c Config) *Service {
 	s := &Service{store: c.Store, keys: c.Keys, now: c.Now, metrics: c.Metrics, reached: c.AtCommitPoint,
-		cas: map[IssuerKey]*CA{}, inFlight: map[string]struct{}{}}
+		cas: map[IssuerKey]*CA{}, inFlight: map[string]struct{}{}, fenced: make(chan struct{})}
 	if s.now == nil {
 		s.now = time.Now
 	}
@@ -91,6 +94,18 @@ func New(c Config) *Service {
 		s.reached = func(CommitPoint) {}
 	}
 	return s
+}
+
+// Fenced is closed once another process has taken the ledger over: this one
+// must end.
+func (s *Service) Fenced() <-chan struct{} { return s.fenced }
+
+// seen returns err, after it looked whether the ledger was taken over.
+func (s *Service) seen(err error) error {
+	if errors.Is(err, ErrFenced) {
+		s.fencedOnce.Do(func() { close(s.fenced) })
+	}
+	return err
 }
 
 // Load takes up the settings that the ledger keeps, so that the authorities
@@ -141,7 +156,7 @@ func (s *Service) Accept(ctx context.Context, settings Settings) error {
 			return nil
 		}
 	}
-	if err := s.store.Accept(ctx, next); err != nil {
+	if err := s.seen(s.store.Accept(ctx, next)); err != nil {
 		return fmt.Errorf("accept settings of CA %s: %w", settings.Key.Authority, err)
 	}
 	s.mu.Lock()
@@ -224,7 +239,7 @@ func (s *Service) EnsureKey(ctx context.Context, owner string, generation int32,
 		return nil, Key{}, fmt.Errorf("key of %s: %w", owner, err)
 	}
 	k := Key{Owner: owner, Generation: generation, Device: deviceName, Label: label, PublicKey: public}
-	if err := s.store.RecordKey(ctx, k); err != nil {
+	if err := s.seen(s.store.RecordKey(ctx, k)); err != nil {
 		return nil, Key{}, fmt.Errorf("key of %s: %w", owner, err)
 	}
 	return signer, k, nil

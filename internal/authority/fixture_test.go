@@ -1,0 +1,93 @@
+package authority_test
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/emmansun/gmsm/sm2"
+	"github.com/emmansun/gmsm/sm3"
+
+	"github.com/terrace-pki/terrace/internal/authority"
+	"github.com/terrace-pki/terrace/internal/device"
+	"github.com/terrace-pki/terrace/internal/device/software"
+	"github.com/terrace-pki/terrace/internal/nationalroot"
+	"github.com/terrace-pki/terrace/internal/pki"
+	"github.com/terrace-pki/terrace/internal/store/sqlite"
+)
+
+var subscriber = func() *sm2.PrivateKey {
+	k, err := sm2.GenerateKey(rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	return k
+}()
+
+func order(tb testing.TB, n int) authority.Order {
+	tb.Helper()
+	name, err := pki.ParseName(fmt.Sprintf("CN=Subscriber %d,O=Bench,C=CN", n))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	id := fmt.Sprint(n)
+	return authority.Order{
+		Identity: authority.Identity{Kind: "CertificateRequest", Namespace: "bench", Name: id, Digest: sm3.Sum([]byte(id))},
+		Profile:  pki.Profile{Name: "person", KeyUsage: pki.KeyUsagesSigning, Validity: 24 * time.Hour, Backdate: time.Minute},
+		Subject:  name, PublicKey: &subscriber.PublicKey,
+	}
+}
+
+// newAuthority returns a service with one CA, and the path of its ledger.
+func newAuthority(tb testing.TB) (*authority.Service, authority.IssuerKey, string) {
+	tb.Helper()
+	ctx, dir := context.Background(), tb.TempDir()
+	path := filepath.Join(dir, "ledger.db")
+	store, err := sqlite.Open(ctx, sqlite.Config{Path: path, TakeOver: true})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = store.Close() })
+	keys, err := software.Open(software.Config{Dir: filepath.Join(dir, "keys"), Password: []byte("bench")})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	devices := device.NewRegistry()
+	if err := devices.Put("bench/device", keys); err != nil {
+		tb.Fatal(err)
+	}
+	s := authority.New(authority.Config{Store: store, Keys: devices})
+	key := authority.IssuerKey{Authority: "IndustryCA/bench/ca", Generation: 1}
+	signer, k, err := s.EnsureKey(ctx, key.Authority, 1, "bench/device")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	root, err := nationalroot.Open(ctx, filepath.Join(dir, "root"), time.Now())
+	if err != nil {
+		tb.Fatal(err)
+	}
+	name, err := pki.ParseName("CN=Bench CA,C=CN")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	csr, err := pki.CreateRequest(signer, name)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	pem, err := root.Certify(pki.EncodePEM("CERTIFICATE REQUEST", csr), time.Now())
+	if err != nil {
+		tb.Fatal(err)
+	}
+	cert, err := pki.ParseCertificatePEM(pem)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	err = s.Accept(ctx, authority.Settings{Key: key, Device: "bench/device", Label: k.Label, Certificate: cert.Raw, CRLInterval: time.Hour, CRLOverlap: time.Hour, Shards: 1})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return s, key, path
+}
