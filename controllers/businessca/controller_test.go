@@ -1,16 +1,23 @@
 package businessca_test
 
 import (
+	"context"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	pkiv1 "github.com/terrace-pki/terrace/api/v1alpha1"
 	"github.com/terrace-pki/terrace/controllers/controllertest"
+	"github.com/terrace-pki/terrace/internal/authority"
 	"github.com/terrace-pki/terrace/internal/pki"
+	"github.com/terrace-pki/terrace/internal/store/sqlite"
 )
 
-func TestMain(m *testing.M) { controllertest.Main(m) }
+func TestMain(m *testing.M) {
+	controllertest.Main(m, func(ctx context.Context, path string) (authority.Store, error) {
+		return sqlite.Open(ctx, sqlite.Config{Path: path, TakeOver: true})
+	})
+}
 
 func TestIssuedByIndustryCA(t *testing.T) {
 	tier := controllertest.New(t)

@@ -1,6 +1,7 @@
 package certificaterequest_test
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -16,6 +17,7 @@ import (
 	"github.com/terrace-pki/terrace/controllers/controllertest"
 	"github.com/terrace-pki/terrace/internal/authority"
 	"github.com/terrace-pki/terrace/internal/pki"
+	"github.com/terrace-pki/terrace/internal/store/sqlite"
 )
 
 const (
@@ -26,7 +28,11 @@ const (
 	outside = "CN=Gauge 1,O=Somebody Else,C=CN"
 )
 
-func TestMain(m *testing.M) { controllertest.Main(m) }
+func TestMain(m *testing.M) {
+	controllertest.Main(m, func(ctx context.Context, path string) (authority.Store, error) {
+		return sqlite.Open(ctx, sqlite.Config{Path: path, TakeOver: true})
+	})
+}
 
 // newTier returns a tier with an RA on a Ready BusinessCA.
 func newTier(t *testing.T) (*controllertest.Tier, *pkiv1.BusinessCA) {

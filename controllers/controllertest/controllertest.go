@@ -1,9 +1,10 @@
 // Package controllertest gives the tests of the controllers a tier to work on:
-// a namespace of a real API server, a ledger in SQLite, a software keystore,
-// and a national root. Only tests import it.
+// a namespace of a real API server, a ledger, a software keystore, and a
+// national root. Only tests import it.
 package controllertest
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"testing"
@@ -24,7 +25,6 @@ import (
 	"github.com/terrace-pki/terrace/internal/device"
 	"github.com/terrace-pki/terrace/internal/device/software"
 	"github.com/terrace-pki/terrace/internal/nationalroot"
-	"github.com/terrace-pki/terrace/internal/store/sqlite"
 	"github.com/terrace-pki/terrace/test/apiserver"
 )
 
@@ -34,12 +34,20 @@ const DeviceName = "hsm"
 // password of the keystores, which last as long as their test.
 const password = "only for this test"
 
-// server is the API server that the tests of a package share.
-var server *apiserver.Server
+// What the tests of a package share; Main sets it.
+var (
+	server    *apiserver.Server
+	openStore StoreOpener
+)
+
+// StoreOpener opens the ledger in a file and takes it over. The test names the
+// adapter: no package below controllers may, this one included.
+type StoreOpener func(ctx context.Context, path string) (authority.Store, error)
 
 // Main runs the tests of a package below controllers with an API server that
 // has Terrace's kinds.
-func Main(m *testing.M) {
+func Main(m *testing.M, open StoreOpener) {
+	openStore = open
 	os.Exit(apiserver.Main(m, func(s *apiserver.Server) error {
 		server = s
 		return apiserver.InstallCRDs(s.Config, "../../config/crd")
@@ -100,7 +108,7 @@ func (tier *Tier) Restart(t testing.TB) {
 
 func (tier *Tier) start(t testing.TB) {
 	t.Helper()
-	store, err := sqlite.Open(t.Context(), sqlite.Config{Path: tier.ledger, TakeOver: true})
+	store, err := openStore(t.Context(), tier.ledger)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,13 +13,19 @@ import (
 	pkiv1 "github.com/terrace-pki/terrace/api/v1alpha1"
 	"github.com/terrace-pki/terrace/controllers/controllertest"
 	"github.com/terrace-pki/terrace/controllers/cryptodevice"
+	"github.com/terrace-pki/terrace/internal/authority"
 	"github.com/terrace-pki/terrace/internal/device"
 	"github.com/terrace-pki/terrace/internal/device/software"
+	"github.com/terrace-pki/terrace/internal/store/sqlite"
 )
 
 const goodPIN, badPIN = "the right PIN of the token", "not the PIN of the token"
 
-func TestMain(m *testing.M) { controllertest.Main(m) }
+func TestMain(m *testing.M) {
+	controllertest.Main(m, func(ctx context.Context, path string) (authority.Store, error) {
+		return sqlite.Open(ctx, sqlite.Config{Path: path, TakeOver: true})
+	})
+}
 
 // opener counts the openings of a keystore in dir, which takes goodPIN alone:
 // a token locks itself after a few wrong ones, so each try counts.

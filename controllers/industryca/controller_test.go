@@ -1,6 +1,7 @@
 package industryca_test
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -11,10 +12,16 @@ import (
 
 	pkiv1 "github.com/terrace-pki/terrace/api/v1alpha1"
 	"github.com/terrace-pki/terrace/controllers/controllertest"
+	"github.com/terrace-pki/terrace/internal/authority"
 	"github.com/terrace-pki/terrace/internal/pki"
+	"github.com/terrace-pki/terrace/internal/store/sqlite"
 )
 
-func TestMain(m *testing.M) { controllertest.Main(m) }
+func TestMain(m *testing.M) {
+	controllertest.Main(m, func(ctx context.Context, path string) (authority.Store, error) {
+		return sqlite.Open(ctx, sqlite.Config{Path: path, TakeOver: true})
+	})
+}
 
 func TestAwaitsCertificate(t *testing.T) {
 	tier := controllertest.New(t)

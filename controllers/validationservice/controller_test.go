@@ -1,6 +1,7 @@
 package validationservice_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -9,10 +10,16 @@ import (
 	pkiv1 "github.com/terrace-pki/terrace/api/v1alpha1"
 	"github.com/terrace-pki/terrace/controllers/controllertest"
 	"github.com/terrace-pki/terrace/controllers/validationservice"
+	"github.com/terrace-pki/terrace/internal/authority"
 	"github.com/terrace-pki/terrace/internal/responder"
+	"github.com/terrace-pki/terrace/internal/store/sqlite"
 )
 
-func TestMain(m *testing.M) { controllertest.Main(m) }
+func TestMain(m *testing.M) {
+	controllertest.Main(m, func(ctx context.Context, path string) (authority.Store, error) {
+		return sqlite.Open(ctx, sqlite.Config{Path: path, TakeOver: true})
+	})
+}
 
 func newService(tier *controllertest.Tier) *pkiv1.ValidationService {
 	return &pkiv1.ValidationService{ObjectMeta: tier.Meta("validation"), Spec: pkiv1.ValidationServiceSpec{
