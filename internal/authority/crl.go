@@ -44,11 +44,23 @@ func (s *Service) RunCRLs(ctx context.Context, log logr.Logger) error {
 	}
 }
 
+// crlName names the list of a shard.
+type crlName struct {
+	issuer IssuerKey
+	shard  int32
+}
+
 // EnsureCRL signs the list of a shard when none is current or the next is due.
 func (s *Service) EnsureCRL(ctx context.Context, key IssuerKey, shard int32) (made bool, err error) {
 	ca, err := s.CA(key)
 	if err != nil {
 		return false, err
+	}
+	s.mu.RLock()
+	last, known := s.crlMade[crlName{key, shard}]
+	s.mu.RUnlock()
+	if known && s.now().Before(last.Add(ca.CRLInterval)) {
+		return false, nil
 	}
 	current, err := s.store.CurrentCRL(ctx, key, shard)
 	if err != nil && !errors.Is(err, ErrNotFound) {
@@ -57,7 +69,7 @@ func (s *Service) EnsureCRL(ctx context.Context, key IssuerKey, shard int32) (ma
 	}
 	now := s.now()
 	if err == nil {
-		s.metrics.crlCurrent(key, shard, current)
+		s.current(current)
 		if now.Before(current.ThisUpdate.Add(ca.CRLInterval)) {
 			return false, nil
 		}
@@ -105,6 +117,14 @@ func (s *Service) signCRL(ctx context.Context, ca *CA, shard int32, now time.Tim
 	if err := s.store.SaveCRL(ctx, next); err != nil {
 		return fmt.Errorf("save CRL: %w", err)
 	}
-	s.metrics.crlCurrent(ca.Key, shard, next)
+	s.current(next)
 	return nil
+}
+
+// current notes that a list is the current one.
+func (s *Service) current(c CRL) {
+	s.mu.Lock()
+	s.crlMade[crlName{c.Issuer, c.Shard}] = c.ThisUpdate
+	s.mu.Unlock()
+	s.metrics.crlCurrent(c.Issuer, c.Shard, c)
 }

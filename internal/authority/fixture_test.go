@@ -44,6 +44,11 @@ func order(tb testing.TB, n int) authority.Order {
 // newAuthority returns a service with one CA, and the path of its ledger.
 func newAuthority(tb testing.TB) (*authority.Service, authority.IssuerKey, string) {
 	tb.Helper()
+	return newAuthorityAt(tb, time.Now)
+}
+
+func newAuthorityAt(tb testing.TB, now func() time.Time) (*authority.Service, authority.IssuerKey, string) {
+	tb.Helper()
 	ctx, dir := context.Background(), tb.TempDir()
 	path := filepath.Join(dir, "ledger.db")
 	store, err := sqlite.Open(ctx, sqlite.Config{Path: path, TakeOver: true})
@@ -59,7 +64,7 @@ func newAuthority(tb testing.TB) (*authority.Service, authority.IssuerKey, strin
 	if err := devices.Put("bench/device", keys); err != nil {
 		tb.Fatal(err)
 	}
-	s := authority.New(authority.Config{Store: store, Keys: devices})
+	s := authority.New(authority.Config{Store: store, Keys: devices, Now: now})
 	key := authority.IssuerKey{Authority: "IndustryCA/bench/ca", Generation: 1}
 	signer, k, err := s.EnsureKey(ctx, key.Authority, 1, "bench/device")
 	if err != nil {

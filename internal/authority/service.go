@@ -75,6 +75,9 @@ type Service struct {
 	mu       sync.RWMutex
 	cas      map[IssuerKey]*CA
 	inFlight map[string]struct{}
+	// crlMade is the thisUpdate of each current list, so that the ledger is not
+	// asked for a large list on every look. Nobody else makes lists: see Fenced.
+	crlMade map[crlName]time.Time
 
 	fencedOnce sync.Once
 	fenced     chan struct{}
@@ -83,7 +86,7 @@ type Service struct {
 // New returns a service without authorities; Load brings the accepted ones.
 func New(c Config) *Service {
 	s := &Service{store: c.Store, keys: c.Keys, now: c.Now, metrics: c.Metrics, reached: c.AtCommitPoint,
-		cas: map[IssuerKey]*CA{}, inFlight: map[string]struct{}{}, fenced: make(chan struct{})}
+		cas: map[IssuerKey]*CA{}, inFlight: map[string]struct{}{}, crlMade: map[crlName]time.Time{}, fenced: make(chan struct{})}
 	if s.now == nil {
 		s.now = time.Now
 	}
