@@ -79,7 +79,8 @@ type CACommon struct {
 	// +optional
 	// +kubebuilder:default={}
 	CRL CRLSpec `json:"crl,omitempty"`
-	// issuance is Enabled or Paused. A paused CA signs no certificate; it goes on signing CRLs.
+	// issuance is Enabled or Paused. A paused CA signs no
+	// certificate but those of its OCSP responder; it goes on signing CRLs.
 	// +optional
 	// +kubebuilder:default=Enabled
 	// +kubebuilder:validation:Enum=Enabled;Paused

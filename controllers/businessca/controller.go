@@ -12,7 +12,9 @@ import (
 	"github.com/emmansun/gmsm/smx509"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	pkiv1 "github.com/terrace-pki/terrace/api/v1alpha1"
@@ -38,7 +40,7 @@ type Reconciler struct {
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	refers := func(item, changed client.Object) bool { return item.GetNamespace() == changed.GetNamespace() }
 	list := &pkiv1.BusinessCAList{}
-	return ctrl.NewControllerManagedBy(mgr).For(&pkiv1.BusinessCA{}).Named("businessca").
+	return ctrl.NewControllerManagedBy(mgr).For(&pkiv1.BusinessCA{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).Named("businessca").
 		Watches(&pkiv1.CryptoDevice{}, step.EnqueueNeighbours(r.Client, list, refers)).
 		Watches(&pkiv1.ValidationService{}, step.EnqueueNeighbours(r.Client, list, refers)).
 		Watches(&pkiv1.IndustryCA{}, step.EnqueueNeighbours(r.Client, list, refers)).

@@ -102,19 +102,17 @@ func (r *Reconciler) ensureOpen(ctx context.Context, name string, obj *pkiv1.Cry
 	if obj.Status.RefusedPINResourceVersion == secret.ResourceVersion {
 		return step.Stalled(pkiv1.ReasonPINRefused, "the device refused the PIN of Secret %q; it is not tried again until the Secret changes", ref.Name)
 	}
-	dev, err := r.openOnce(ctx, name, obj, fmt.Sprintf("%d/%s", obj.Generation, secret.ResourceVersion), value)
+	info, err := r.openOnce(ctx, name, obj, fmt.Sprintf("%s/%d/%s", obj.UID, obj.Generation, secret.ResourceVersion), value)
 	if err == nil {
-		var info device.Info
-		if info, err = dev.Info(ctx); err == nil {
-			obj.Status.Label, obj.Status.SerialNumber, obj.Status.Model = info.Label, info.SerialNumber, info.Model
-			obj.Status.RefusedPINResourceVersion = ""
-			return nil
-		}
+		obj.Status.Label, obj.Status.SerialNumber, obj.Status.Model = info.Label, info.SerialNumber, info.Model
+		obj.Status.RefusedPINResourceVersion = ""
+		return nil
 	}
 	var pin *device.PINError
 	switch {
 	case errors.As(err, &pin) && pin.LastTry:
-		return step.Stalled(pkiv1.ReasonPINLastTry, "%v", err)
+		// Only the token's flags are read: no try is spent by looking again.
+		return &step.NotReady{Reason: pkiv1.ReasonPINLastTry, Message: err.Error(), Stalled: true, RequeueAfter: time.Minute}
 	case errors.As(err, &pin):
 		obj.Status.RefusedPINResourceVersion = secret.ResourceVersion
 		return step.Stalled(pkiv1.ReasonPINRefused, "%v", err)
@@ -126,22 +124,35 @@ func (r *Reconciler) ensureOpen(ctx context.Context, name string, obj *pkiv1.Cry
 	return step.Failed(pkiv1.ReasonDeviceUnavailable, err)
 }
 
-// openOnce opens the device unless it is open from the same spec and secret.
-func (r *Reconciler) openOnce(ctx context.Context, name string, obj *pkiv1.CryptoDevice, version string, secret []byte) (device.Device, error) {
+// openOnce opens the device unless it is open from the same object and secret.
+// A device that works is replaced only by one that was reached: a mistyped PIN
+// must not take the CA down.
+func (r *Reconciler) openOnce(ctx context.Context, name string, obj *pkiv1.CryptoDevice, version string, secret []byte) (device.Info, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.open[name] == version {
-		return r.Devices.Get(name)
+		dev, err := r.Devices.Get(name)
+		if err != nil {
+			return device.Info{}, err
+		}
+		return dev.Info(ctx)
 	}
 	dev, err := r.Open(ctx, name, obj.Spec, secret)
 	if err != nil {
-		return nil, err
+		return device.Info{}, err
+	}
+	info, err := dev.Info(ctx)
+	if err != nil {
+		return info, errors.Join(err, dev.Close())
 	}
 	if r.open == nil {
 		r.open = map[string]string{}
 	}
 	r.open[name] = version
-	return dev, r.Devices.Put(name, dev)
+	if err := r.Devices.Put(name, dev); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "close the device that was replaced")
+	}
+	return info, nil
 }
 
 func (r *Reconciler) selfTest(ctx context.Context, name string) error {

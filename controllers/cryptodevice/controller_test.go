@@ -123,15 +123,15 @@ func TestSecretMissing(t *testing.T) {
 
 func TestOpenFails(t *testing.T) {
 	for name, c := range map[string]struct {
-		err          error
-		want         string
-		wantTerminal bool
+		err  error
+		want string
+		next string // stop, retry with backoff, or look again later
 	}{
-		"module":      {fmt.Errorf("open: %w", cryptodevice.ErrModuleNotAllowed), "ModuleNotAllowed", true},
-		"profile":     {fmt.Errorf("open: %w", cryptodevice.ErrProfileUnknown), "ProfileUnknown", true},
-		"last try":    {&device.PINError{Device: "token", LastTry: true}, "PINLastTry", true},
-		"locked":      {&device.PINError{Device: "token", Locked: true}, "PINRefused", true},
-		"unavailable": {fmt.Errorf("open: %w", device.ErrUnavailable), "DeviceUnavailable", false},
+		"module":      {fmt.Errorf("open: %w", cryptodevice.ErrModuleNotAllowed), "ModuleNotAllowed", "stop"},
+		"profile":     {fmt.Errorf("open: %w", cryptodevice.ErrProfileUnknown), "ProfileUnknown", "stop"},
+		"last try":    {&device.PINError{Device: "token", LastTry: true}, "PINLastTry", "look again"},
+		"locked":      {&device.PINError{Device: "token", Locked: true}, "PINRefused", "stop"},
+		"unavailable": {fmt.Errorf("open: %w", device.ErrUnavailable), "DeviceUnavailable", "retry"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tier, obj := newDevice(t)
@@ -140,9 +140,16 @@ func TestOpenFails(t *testing.T) {
 				Open: func(context.Context, string, pkiv1.CryptoDeviceSpec, []byte) (device.Device, error) {
 					return nil, c.err
 				}}
-			_, err := controllertest.Reconcile(t, tier.Client, r, obj)
-			if err == nil || errors.Is(err, reconcile.TerminalError(nil)) != c.wantTerminal {
-				t.Errorf("got error %v, want terminal %t", err, c.wantTerminal)
+			result, err := controllertest.Reconcile(t, tier.Client, r, obj)
+			next := "retry"
+			switch {
+			case errors.Is(err, reconcile.TerminalError(nil)):
+				next = "stop"
+			case err == nil && result.RequeueAfter > 0:
+				next = "look again"
+			}
+			if next != c.next {
+				t.Errorf("got %v, error %v: %s, want %s", result, err, next, c.next)
 			}
 			if got := controllertest.Reason(obj, pkiv1.ConditionReachable); got != "False/"+c.want {
 				t.Errorf("Reachable: got %s, want False/%s", got, c.want)
@@ -151,5 +158,32 @@ func TestOpenFails(t *testing.T) {
 				t.Errorf("SelfTestPassed: got %s, want Unknown/Progressing", got)
 			}
 		})
+	}
+}
+
+// A mistyped PIN must not take a working device away.
+func TestWorkingDeviceStaysWhenTheNextIsRefused(t *testing.T) {
+	tier, obj := newDevice(t)
+	secret := tier.Secret(t, "pin", "pin", goodPIN)
+	o := &opener{dir: t.TempDir()}
+	r := &cryptodevice.Reconciler{Client: tier.Client, Devices: tier.Devices, Open: o.open}
+	if _, err := controllertest.Reconcile(t, tier.Client, r, obj); err != nil {
+		t.Fatal(err)
+	}
+	name := obj.Namespace + "/" + obj.Name
+	before, err := tier.Devices.Get(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret.Data["pin"] = []byte(badPIN)
+	tier.Update(t, secret)
+	if _, err := controllertest.Reconcile(t, tier.Client, r, obj); err == nil {
+		t.Error("a mistyped PIN gave no error")
+	}
+	if after, err := tier.Devices.Get(name); err != nil || after != before {
+		t.Errorf("the working device is gone: %v", err)
+	}
+	if err := before.SelfTest(context.Background()); err != nil {
+		t.Errorf("the working device is closed: %v", err)
 	}
 }

@@ -8,7 +8,9 @@ import (
 
 	"github.com/emmansun/gmsm/smx509"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	pkiv1 "github.com/terrace-pki/terrace/api/v1alpha1"
@@ -28,7 +30,7 @@ type Reconciler struct {
 // SetupWithManager registers the controller.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	refers := func(item, changed client.Object) bool { return item.GetNamespace() == changed.GetNamespace() }
-	return ctrl.NewControllerManagedBy(mgr).For(&pkiv1.IndustryCA{}).Named("industryca").
+	return ctrl.NewControllerManagedBy(mgr).For(&pkiv1.IndustryCA{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).Named("industryca").
 		Watches(&pkiv1.CryptoDevice{}, step.EnqueueNeighbours(r.Client, &pkiv1.IndustryCAList{}, refers)).
 		Watches(&pkiv1.ValidationService{}, step.EnqueueNeighbours(r.Client, &pkiv1.IndustryCAList{}, refers)).
 		Complete(reconcile.AsReconciler(mgr.GetClient(), r))

@@ -6,9 +6,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"reflect"
+	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -140,7 +141,7 @@ const maxMessage = 1024
 
 func set(obj Object, typ string, status metav1.ConditionStatus, reason, message string) {
 	if len(message) > maxMessage {
-		message = message[:maxMessage]
+		message = strings.ToValidUTF8(message[:maxMessage], "")
 	}
 	meta.SetStatusCondition(&obj.GetObjectStatus().Conditions, metav1.Condition{
 		Type: typ, Status: status, Reason: reason, Message: message, ObservedGeneration: obj.GetGeneration()})
@@ -148,7 +149,7 @@ func set(obj Object, typ string, status metav1.ConditionStatus, reason, message 
 
 // apply writes the whole status by server-side apply, if it changed.
 func apply(ctx context.Context, c client.Client, before, obj Object) error {
-	if reflect.DeepEqual(before.GetStatus(), obj.GetStatus()) {
+	if equality.Semantic.DeepEqual(before.GetStatus(), obj.GetStatus()) {
 		return nil
 	}
 	gvk, err := apiutil.GVKForObject(obj, c.Scheme())

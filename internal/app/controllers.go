@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/terrace-pki/terrace/controllers/businessca"
 	"github.com/terrace-pki/terrace/controllers/certificateprofile"
@@ -20,10 +20,10 @@ import (
 )
 
 // setupControllers registers the controller of each kind.
-func setupControllers(mgr ctrl.Manager, c Config, devices *device.Registry, authorities *authority.Service, responders *responder.Service) error {
+func setupControllers(mgr ctrl.Manager, c Config, devices *device.Registry, reachable *prometheus.GaugeVec, authorities *authority.Service, responders *responder.Service) error {
 	client := mgr.GetClient()
 	for kind, setup := range map[string]func(ctrl.Manager) error{
-		"CryptoDevice":          (&cryptodevice.Reconciler{Client: client, Devices: devices, Open: c.opener(), Reachable: cryptodevice.NewReachable(metrics.Registry)}).SetupWithManager,
+		"CryptoDevice":          (&cryptodevice.Reconciler{Client: client, Devices: devices, Open: c.opener(), Reachable: reachable}).SetupWithManager,
 		"IndustryCA":            (&industryca.Reconciler{Client: client, Authorities: authorities, Now: time.Now}).SetupWithManager,
 		"BusinessCA":            (&businessca.Reconciler{Client: client, Authorities: authorities, Now: time.Now}).SetupWithManager,
 		"CertificateProfile":    (&certificateprofile.Reconciler{Client: client}).SetupWithManager,

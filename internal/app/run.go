@@ -17,6 +17,7 @@ import (
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
@@ -24,6 +25,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook"
 
 	pkiv1 "github.com/terrace-pki/terrace/api/v1alpha1"
+	"github.com/terrace-pki/terrace/controllers/cryptodevice"
 	"github.com/terrace-pki/terrace/internal/authority"
 	"github.com/terrace-pki/terrace/internal/device"
 	"github.com/terrace-pki/terrace/internal/responder"
@@ -62,17 +64,21 @@ func Run(ctx context.Context, kube *rest.Config, c Config, log logr.Logger) erro
 	if err != nil {
 		return err
 	}
-	mgr, err := newManager(kube, c, log)
-	if err != nil {
-		return err
+	reachable := cryptodevice.NewReachable(metrics.Registry)
+	manage := func(ctx context.Context) error {
+		mgr, err := newManager(kube, c, log)
+		if err != nil {
+			return err
+		}
+		if err := mgr.AddReadyzCheck("ledger", func(r *http.Request) error { return store.Ping(r.Context()) }); err != nil {
+			return err
+		}
+		if err := setupControllers(mgr, c, devices, reachable, authorities, responders); err != nil {
+			return err
+		}
+		return mgr.Start(ctx)
 	}
-	if err := mgr.AddReadyzCheck("ledger", func(r *http.Request) error { return store.Ping(r.Context()) }); err != nil {
-		return err
-	}
-	if err := setupControllers(mgr, c, devices, authorities, responders); err != nil {
-		return err
-	}
-	return runUntil(ctx, mgr, authorities.Fenced(),
+	return runUntil(ctx, func(ctx context.Context) error { return again(ctx, manage, log) }, authorities.Fenced(),
 		func(ctx context.Context) error { return authorities.RunCRLs(ctx, log.WithName("crl")) },
 		func(ctx context.Context) error { return responders.Run(ctx, log.WithName("responder")) },
 		validationServer.run)
@@ -84,7 +90,7 @@ var errFenced = errors.New("another process has taken the ledger over; this one 
 // runUntil runs the manager and the services until ctx ends, one of them fails,
 // or the ledger is taken over. It stops the manager first, so that no controller
 // meets a stopped service.
-func runUntil(ctx context.Context, mgr manager.Manager, fenced <-chan struct{}, services ...func(context.Context) error) error {
+func runUntil(ctx context.Context, manage func(context.Context) error, fenced <-chan struct{}, services ...func(context.Context) error) error {
 	serve, stopServices := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopServices()
 	g, failed := errgroup.WithContext(serve)
@@ -99,12 +105,32 @@ func runUntil(ctx context.Context, mgr manager.Manager, fenced <-chan struct{}, 
 			return nil
 		}
 	})
-	manage, stopManager := context.WithCancel(ctx)
+	managed, stopManager := context.WithCancel(ctx)
 	defer stopManager()
 	context.AfterFunc(failed, stopManager)
-	err := mgr.Start(manage)
+	err := manage(managed)
 	stopServices()
 	return errors.Join(err, g.Wait())
+}
+
+// managerRetry is how long a manager that failed is left alone.
+const managerRetry = 5 * time.Second
+
+// again runs the manager anew each time it fails, until ctx ends: an API
+// server that is away at the start must not take the services down.
+func again(ctx context.Context, manage func(context.Context) error, log logr.Logger) error {
+	for {
+		err := manage(ctx)
+		if ctx.Err() != nil {
+			return err
+		}
+		log.Error(err, "controllers stopped; starting them anew")
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(managerRetry):
+		}
+	}
 }
 
 // Scheme has the kinds of Terrace and of Kubernetes that it uses.
@@ -121,11 +147,12 @@ func newManager(kube *rest.Config, c Config, log logr.Logger) (manager.Manager, 
 	if err != nil {
 		return nil, err
 	}
-	stop := stopTimeout
+	stop, anew := stopTimeout, true
 	o := ctrl.Options{
 		Scheme: scheme, Logger: log, GracefulShutdownTimeout: &stop,
 		Metrics:                metricsserver.Options{BindAddress: orOff(c.MetricsAddress)},
 		HealthProbeBindAddress: orOff(c.HealthAddress),
+		Controller:             config.Controller{SkipNameValidation: &anew}, // a later manager has the same controllers
 	}
 	if c.WebhookAddress != "" {
 		host, port, err := splitAddress(c.WebhookAddress)

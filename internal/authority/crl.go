@@ -17,23 +17,24 @@ const crlTick = 2 * time.Second
 // RunCRLs signs the lists that are due until ctx ends. It needs the ledger and
 // the devices, not the API server.
 func (s *Service) RunCRLs(ctx context.Context, log logr.Logger) error {
-	failed := map[string]bool{} // a failure is said once, and its end once
+	failed := map[crlName]bool{} // a failure is said once, and its end once
 	for {
 		for _, ca := range s.All() {
 			for shard := range ca.MaxShards {
+				id := crlName{ca.Key, shard}
 				name := ca.Key.CRLFileName(shard)
 				made, err := s.EnsureCRL(ctx, ca.Key, shard)
 				switch {
 				case ctx.Err() != nil:
 					return nil
-				case err != nil && !failed[name]:
+				case err != nil && !failed[id]:
 					log.Error(err, "CRL is not made; trying on", "crl", name)
-				case err == nil && failed[name]:
+				case err == nil && failed[id]:
 					log.Info("CRL is made again", "crl", name)
 				case made:
 					log.Info("CRL signed", "crl", name)
 				}
-				failed[name] = err != nil
+				failed[id] = err != nil
 			}
 		}
 		select {

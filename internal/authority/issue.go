@@ -85,11 +85,14 @@ func (s *Service) Issue(ctx context.Context, key IssuerKey, orders []Order) ([]O
 	s.reached(AfterIntent) // die here: the next start abandons the serials, although nothing was signed
 	sign(signer, attempts)
 	s.reached(AfterSignature) // die here: the next start abandons the serials; the ledger knows the TBS
+	// What was signed is recorded even when the caller gives up meanwhile.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
+	defer cancel()
 	if err := s.record(ctx, ca, attempts, outcomes); err != nil {
 		return outcomes, err
 	}
 	s.reached(AfterIssued) // die here: the next Begin returns the certificates
-	s.metrics.observeSlice(key, len(attempts), s.now().Sub(start))
+	s.metrics.observeSlice(key, signed(attempts), s.now().Sub(start))
 	return outcomes, nil
 }
 
@@ -129,7 +132,7 @@ func (s *Service) begin(ctx context.Context, ca *CA, orders []Order, outcomes []
 			outcomes[i].Adopted = true
 		case b.State != StateReserved:
 			outcomes[i].Err = fmt.Errorf("serial %s is %s: %w", b.Serial, b.State, ErrState)
-		case ca.Paused:
+		case ca.Paused && orders[i].Identity.Kind != KindOCSPResponder:
 			outcomes[i].Err = fmt.Errorf("CA %s: %w", ca.Key.Authority, ErrPaused)
 		default:
 			attempts = append(attempts, attempt{order: i, serial: b.Serial})
@@ -190,6 +193,18 @@ func sign(signer crypto.MessageSigner, attempts []attempt) {
 	}
 	_ = g.Wait() // failures are kept with their attempts
 }
+
+func signed(attempts []attempt) (n int) {
+	for _, a := range attempts {
+		if a.failure == nil {
+			n++
+		}
+	}
+	return n
+}
+
+// recordTimeout bounds the record of what was signed, also while the process stops.
+const recordTimeout = 10 * time.Second
 
 // record makes the signed attempts Issued in one transaction and abandons the others.
 func (s *Service) record(ctx context.Context, ca *CA, attempts []attempt, outcomes []Outcome) error {

@@ -19,6 +19,10 @@ import (
 	"github.com/terrace-pki/terrace/internal/pki"
 )
 
+// KindOCSPResponder is the kind of identity of an OCSP responder's
+// certificates. A paused CA goes on issuing them: what it issued must stay answerable.
+const KindOCSPResponder = "OCSPResponder"
+
 // KeySource finds and makes keys in the devices of this process; its one
 // implementation outside tests is device.Registry.
 type KeySource interface {

@@ -105,8 +105,7 @@ func (a applier) printNext(p Ports) error {
 	if err := writeFile(file, append(b, '\n'), 0o600); err != nil {
 		return err
 	}
-	say(a.Out, `
-Everything is Ready. In another terminal, from this folder:
+	say(a.Out, `In another terminal, from this folder:
 
   export KUBECONFIG=%[1]s PATH=%[2]s:$PATH
   openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:SM2 -out first.key

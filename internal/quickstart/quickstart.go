@@ -1,6 +1,7 @@
 package quickstart
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -104,7 +106,7 @@ func bringUp(ctx context.Context, o Options, s state, a applier, ports Ports, pi
 		return err
 	}
 	say(o.Out, "config/tiers/ministry is applied")
-	if err := watch(ctx, o, s, c); err != nil {
+	if err := watch(ctx, o, s, c, died); err != nil {
 		return err
 	}
 	return a.printNext(ports)
@@ -143,7 +145,18 @@ func ensureSecret(ctx context.Context, c client.Client, pin []byte) error {
 		return err
 	}
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "hsm-pin", Namespace: namespace}, Data: map[string][]byte{"pin": pin}}
-	return client.IgnoreAlreadyExists(c.Create(ctx, secret))
+	if err := c.Create(ctx, secret); !apierrors.IsAlreadyExists(err) {
+		return err
+	}
+	if err := c.Get(ctx, client.ObjectKeyFromObject(secret), secret); err != nil {
+		return err
+	}
+	if bytes.Equal(secret.Data["pin"], pin) {
+		return nil
+	}
+	// The cluster knows the PIN of a token that was removed with its state folder.
+	secret.Data = map[string][]byte{"pin": pin}
+	return c.Update(ctx, secret)
 }
 
 func say(w io.Writer, format string, args ...any) {

@@ -23,9 +23,11 @@ const bringUpTimeout = 3 * time.Minute
 
 // watch says each change of an object's Ready until all are, and plays the
 // national root for the industry CA meanwhile.
-func watch(ctx context.Context, o Options, s state, c client.Client) error {
-	ctx, cancel := context.WithTimeout(ctx, bringUpTimeout)
-	defer cancel()
+//
+// What is not Ready by then is said and left: it may wait for a person, as a CA
+// that is certified outside does.
+func watch(ctx context.Context, o Options, s state, c client.Client, died chan error) error {
+	deadline := time.After(bringUpTimeout)
 	said := map[string]string{}
 	for {
 		waiting, err := progress(ctx, o, c, said)
@@ -33,6 +35,7 @@ func watch(ctx context.Context, o Options, s state, c client.Client) error {
 			return err
 		}
 		if len(waiting) == 0 {
+			say(o.Out, "\nEverything is Ready.")
 			return nil
 		}
 		if err := playNationalRoot(ctx, o, s, c); err != nil {
@@ -40,7 +43,13 @@ func watch(ctx context.Context, o Options, s state, c client.Client) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("not Ready after %s: %s", bringUpTimeout, strings.Join(waiting, "; "))
+			return ctx.Err()
+		case err := <-died:
+			died <- err
+			return fmt.Errorf("controllers stopped: %w", err)
+		case <-deadline:
+			say(o.Out, "\nNot Ready after %s, and left running:\n  %s", bringUpTimeout, strings.Join(waiting, "\n  "))
+			return nil
 		case <-time.After(200 * time.Millisecond):
 		}
 	}

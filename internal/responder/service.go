@@ -140,9 +140,14 @@ func (s *Service) Served(id string) []*Served {
 // Run renews the responder certificates that are due until ctx ends.
 func (s *Service) Run(ctx context.Context, log logr.Logger) error {
 	failed := map[string]bool{}
+	retry := map[string]backoff{}
 	for {
 		for _, spec := range s.Specs() {
+			if time.Now().Before(retry[spec.ID()].until) {
+				continue
+			}
 			err := s.Ensure(ctx, spec.ID())
+			retry[spec.ID()] = retry[spec.ID()].next(err)
 			switch {
 			case ctx.Err() != nil:
 				return nil
@@ -161,6 +166,23 @@ func (s *Service) Run(ctx context.Context, log logr.Logger) error {
 	}
 }
 
+// backoff keeps a device that signs badly from costing a serial on each look.
+type backoff struct {
+	wait  time.Duration
+	until time.Time
+}
+
+// maxWait between two attempts that fail.
+const maxWait = 10 * time.Minute
+
+func (b backoff) next(err error) backoff {
+	if err == nil {
+		return backoff{}
+	}
+	wait := min(max(2*b.wait, tick), maxWait)
+	return backoff{wait: wait, until: time.Now().Add(wait)}
+}
+
 // Ensure has every CA that names the service issue it a certificate, unless
 // the present one is of this window. It goes on to the next CA after an error.
 func (s *Service) Ensure(ctx context.Context, id string) error {
@@ -172,7 +194,8 @@ func (s *Service) Ensure(ctx context.Context, id string) error {
 	}
 	signer, _, err := s.authorities.EnsureKey(ctx, spec.owner(), keyGeneration, spec.Device)
 	if err != nil {
-		return err
+		// CRLs and CA certificates need no key: they are served all the same.
+		return errors.Join(err, s.changed(spec))
 	}
 	var failures []error
 	next := map[authority.IssuerKey]*Served{}
@@ -192,12 +215,15 @@ func (s *Service) Ensure(ctx context.Context, id string) error {
 	s.mu.Lock()
 	s.served[id] = next
 	s.mu.Unlock()
-	if s.OnChange != nil {
-		if err := s.OnChange(spec, s.Served(id)); err != nil {
-			failures = append(failures, err)
-		}
+	return errors.Join(append(failures, s.changed(spec))...)
+}
+
+// changed tells OnChange what the service serves now.
+func (s *Service) changed(spec Spec) error {
+	if s.OnChange == nil {
+		return nil
 	}
-	return errors.Join(failures...)
+	return s.OnChange(spec, s.Served(spec.ID()))
 }
 
 func (s *Service) stillValid(id string, key authority.IssuerKey) *Served {
@@ -230,7 +256,7 @@ func (s *Service) ensureCertificate(ctx context.Context, spec Spec, ca *authorit
 		return nil, err
 	}
 	out, err := s.authorities.Issue(ctx, ca.Key, []authority.Order{{
-		Identity: authority.Identity{Kind: "OCSPResponder", Namespace: spec.Namespace, Name: name, Digest: sm3.Sum(append([]byte("terrace/ocspresponder/v1"), spki...))},
+		Identity: authority.Identity{Kind: authority.KindOCSPResponder, Namespace: spec.Namespace, Name: name, Digest: sm3.Sum(append([]byte("terrace/ocspresponder/v1"), spki...))},
 		Profile:  pki.ResponderProfile(spec.ResponderValidity), Subject: subject, PublicKey: pub,
 	}})
 	if err == nil {

@@ -27,6 +27,7 @@ type process struct {
 	authorities *authority.Service
 	responders  *Service
 	store       authority.Store
+	devices     *device.Registry
 }
 
 var caKey = authority.IssuerKey{Authority: "IndustryCA/ns/ca", Generation: 1}
@@ -49,7 +50,7 @@ func open(t *testing.T, dir string, c *clock) process {
 	if err := devices.Put("ns/device", keys); err != nil {
 		t.Fatal(err)
 	}
-	p := process{store: store, authorities: authority.New(authority.Config{Store: store, Keys: devices, Now: c.now})}
+	p := process{store: store, devices: devices, authorities: authority.New(authority.Config{Store: store, Keys: devices, Now: c.now})}
 	p.responders = New(store, p.authorities, c.now)
 	if err := errors.Join(p.authorities.Load(ctx), p.responders.Load(ctx)); err != nil {
 		t.Fatal(err)
@@ -130,7 +131,7 @@ func TestCertificateIsKeptForItsWindowAndReplacedAfter(t *testing.T) {
 	}
 }
 
-func TestPausedCAKeepsWhatIsValid(t *testing.T) {
+func TestPausedCAStaysAnswerable(t *testing.T) {
 	dir, c := t.TempDir(), &clock{}
 	c.at.Store(time.Now().Truncate(24*time.Hour).Unix() + 60)
 	p := open(t, dir, c)
@@ -146,16 +147,40 @@ func TestPausedCAKeepsWhatIsValid(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.add(25 * time.Hour)
-	if err := p.responders.Ensure(context.Background(), spec.ID()); !errors.Is(err, authority.ErrPaused) {
-		t.Errorf("renewal by a paused CA: %v, want ErrPaused", err)
+	if second := serial(t, p); second == first {
+		t.Error("a paused CA did not renew its responder's certificate")
+	}
+}
+
+func TestFilesAreServedWhileTheKeyIsAway(t *testing.T) {
+	dir, c := t.TempDir(), &clock{}
+	c.at.Store(time.Now().Unix())
+	p := open(t, dir, c)
+	declare(t, p, dir, c)
+	first := serial(t, p)
+	if err := p.devices.Remove("ns/device"); err != nil {
+		t.Fatal(err)
+	}
+	told := 0
+	p.responders.OnChange = func(s Spec, _ []*Served) error { told++; return nil }
+	if err := p.responders.Ensure(context.Background(), spec.ID()); !errors.Is(err, device.ErrUnavailable) {
+		t.Errorf("without the device: %v, want ErrUnavailable", err)
 	}
 	served := p.responders.Served(spec.ID())
-	if len(served) != 1 || served[0].Certificate.SerialNumber.String() != first {
-		t.Error("the certificate that is still valid is not served on")
+	if told != 1 || len(served) != 1 || served[0].Certificate.SerialNumber.String() != first {
+		t.Errorf("told %d times, serves %d, want once and the certificate as before", told, len(served))
 	}
-	c.add(72 * time.Hour)
-	_ = p.responders.Ensure(context.Background(), spec.ID()) // fails as before
-	if n := len(p.responders.Served(spec.ID())); n != 0 {
-		t.Errorf("serves %d CAs with an expired certificate, want none", n)
+}
+
+func TestBackoffGrowsToItsBoundAndEnds(t *testing.T) {
+	var b backoff
+	for range 20 {
+		b = b.next(errors.New("device signs badly"))
+	}
+	if b.wait != maxWait {
+		t.Errorf("waits %s after many failures, want %s", b.wait, maxWait)
+	}
+	if b = b.next(nil); b.wait != 0 {
+		t.Errorf("waits %s after a success, want none", b.wait)
 	}
 }
