@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -193,7 +194,8 @@ func issueError(err error) error {
 	case errors.Is(err, authority.ErrConflict):
 		return step.Stalled(pkiv1.ReasonIdentityConflict, "%v", err)
 	case errors.As(err, &lint):
-		return step.Stalled(pkiv1.ReasonLintFailed, "%v", err)
+		// A corrected profile, or a renewed CA, can help: it is looked at again.
+		return &step.NotReady{Reason: pkiv1.ReasonLintFailed, Message: err.Error(), Stalled: true, RequeueAfter: time.Minute}
 	case errors.Is(err, authority.ErrPaused):
 		return step.Waiting(pkiv1.ReasonIssuancePaused, "%v", err)
 	case errors.Is(err, authority.ErrUnknownCA), errors.Is(err, authority.ErrBusy):
