@@ -206,7 +206,7 @@ func (s *Service) Ensure(ctx context.Context, id string) error {
 		served, err := s.ensureCertificate(ctx, spec, ca, signer)
 		if err != nil {
 			failures = append(failures, fmt.Errorf("responder certificate from CA %s: %w", ca.Key.Authority, err))
-			served = s.stillValid(id, ca.Key)
+			served = s.stillValid(ctx, spec, ca, signer)
 		}
 		if served != nil {
 			next[ca.Key] = served
@@ -226,20 +226,43 @@ func (s *Service) changed(spec Spec) error {
 	return s.OnChange(spec, s.Served(spec.ID()))
 }
 
-func (s *Service) stillValid(id string, key authority.IssuerKey) *Served {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	if v := s.served[id][key]; v != nil && s.now().Before(v.Certificate.NotAfter) {
-		return v
+// windows that a certificate lives: one is issued each third of its validity.
+const windows = 3
+
+// stillValid returns the certificate of an earlier window that the ledger has,
+// for a CA that cannot issue now.
+func (s *Service) stillValid(ctx context.Context, spec Spec, ca *authority.CA, signer crypto.MessageSigner) *Served {
+	public, err := authority.PublicKey(signer)
+	if err != nil {
+		return nil
+	}
+	window := s.window(spec)
+	for w := window; w > window-windows; w-- {
+		r, err := s.authorities.Find(ctx, authority.Identity{Kind: authority.KindOCSPResponder, Namespace: spec.Namespace, Name: certificateName(spec, ca, w)})
+		if err != nil || r.State != authority.StateIssued || r.Issuer != ca.Key || r.Revocation != nil || !s.now().Before(r.NotAfter) {
+			continue
+		}
+		cert, err := smx509.ParseCertificate(r.Certificate)
+		if err == nil && bytes.Equal(cert.RawSubjectPublicKeyInfo, public) {
+			return &Served{CA: ca, Certificate: cert, Signer: signer}
+		}
 	}
 	return nil
+}
+
+func (s *Service) window(spec Spec) int64 {
+	return s.now().Unix() / int64(spec.ResponderValidity/windows/time.Second)
+}
+
+func certificateName(spec Spec, ca *authority.CA, window int64) string {
+	return fmt.Sprintf("%s.%s.%d", spec.Name, ca.Key.FileName(), window)
 }
 
 // ensureCertificate issues under an identity that is a function of the time
 // window: within it, a restart or a lost API server returns the same certificate.
 func (s *Service) ensureCertificate(ctx context.Context, spec Spec, ca *authority.CA, signer crypto.MessageSigner) (*Served, error) {
-	window := s.now().Unix() / int64(spec.ResponderValidity/3/time.Second)
-	name := fmt.Sprintf("%s.%s.%d", spec.Name, ca.Key.FileName(), window)
+	window := s.window(spec)
+	name := certificateName(spec, ca, window)
 	if v := s.current(spec.ID(), ca.Key); v != nil && v.Certificate.Subject.SerialNumber == strconv.FormatInt(window, 10) && bytes.Equal(v.CA.Certificate, ca.Certificate) {
 		return &Served{CA: ca, Certificate: v.Certificate, Signer: signer}, nil
 	}

@@ -47,7 +47,11 @@ func open(t *testing.T, dir string, c *clock) process {
 		t.Fatal(err)
 	}
 	devices := device.NewRegistry()
-	if err := devices.Put("ns/device", keys); err != nil {
+	caKeys, err := software.Open(software.Config{Dir: filepath.Join(dir, "ca-keys"), Password: []byte("test")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(devices.Put("ns/device", keys), devices.Put("ns/ca-device", caKeys)); err != nil {
 		t.Fatal(err)
 	}
 	p := process{store: store, devices: devices, authorities: authority.New(authority.Config{Store: store, Keys: devices, Now: c.now})}
@@ -62,7 +66,7 @@ func open(t *testing.T, dir string, c *clock) process {
 func declare(t *testing.T, p process, dir string, c *clock) {
 	t.Helper()
 	ctx := context.Background()
-	signer, key, err := p.authorities.EnsureKey(ctx, caKey.Authority, 1, "ns/device")
+	signer, key, err := p.authorities.EnsureKey(ctx, caKey.Authority, 1, "ns/ca-device")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +91,7 @@ func declare(t *testing.T, p process, dir string, c *clock) {
 		t.Fatal(err)
 	}
 	err = errors.Join(
-		p.authorities.Accept(ctx, authority.Settings{Key: caKey, Device: "ns/device", Label: key.Label, Certificate: cert.Raw,
+		p.authorities.Accept(ctx, authority.Settings{Key: caKey, Device: "ns/ca-device", Label: key.Label, Certificate: cert.Raw,
 			CRLInterval: time.Hour, CRLOverlap: time.Hour, Shards: 1, Validation: spec.ID(), BaseURL: spec.BaseURL}),
 		p.responders.Accept(ctx, spec))
 	if err != nil {
@@ -169,6 +173,30 @@ func TestFilesAreServedWhileTheKeyIsAway(t *testing.T) {
 	served := p.responders.Served(spec.ID())
 	if told != 1 || len(served) != 1 || served[0].Certificate.SerialNumber.String() != first {
 		t.Errorf("told %d times, serves %d, want once and the certificate as before", told, len(served))
+	}
+}
+
+func TestEarlierCertificateServesWhileTheCACannotIssue(t *testing.T) {
+	dir, c := t.TempDir(), &clock{}
+	c.at.Store(time.Now().Truncate(24*time.Hour).Unix() + 60)
+	p := open(t, dir, c)
+	declare(t, p, dir, c)
+	first := serial(t, p)
+	c.add(25 * time.Hour) // the next window
+	p = open(t, dir, c)   // after a restart only the ledger knows the certificate
+	if err := p.devices.Remove("ns/ca-device"); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.responders.Ensure(context.Background(), spec.ID()); !errors.Is(err, device.ErrUnavailable) {
+		t.Errorf("without the CA's device: %v, want ErrUnavailable", err)
+	}
+	if served := p.responders.Served(spec.ID()); len(served) != 1 || served[0].Certificate.SerialNumber.String() != first {
+		t.Errorf("serves %d, want the certificate of the window before", len(served))
+	}
+	c.add(72 * time.Hour)
+	_ = p.responders.Ensure(context.Background(), spec.ID()) // fails as before
+	if n := len(p.responders.Served(spec.ID())); n != 0 {
+		t.Errorf("serves %d with an expired certificate, want none", n)
 	}
 }
 
