@@ -21,6 +21,7 @@ func SetupAll(mgr ctrl.Manager) error {
 		"CertificateProfile":    func() error { return setup(mgr, &pkiv1.CertificateProfile{}, certificateProfile) },
 		"RegistrationAuthority": func() error { return setup(mgr, &pkiv1.RegistrationAuthority{}, registrationAuthority) },
 		"IndustryCA":            func() error { return setup(mgr, &pkiv1.IndustryCA{}, industryCA) },
+		"ValidationService":     func() error { return setup(mgr, &pkiv1.ValidationService{}, validationService) },
 		"BusinessCA":            func() error { return setup(mgr, &pkiv1.BusinessCA{}, businessCA) },
 	} {
 		if err := setup(); err != nil {

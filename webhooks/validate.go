@@ -4,7 +4,11 @@ package webhooks
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -54,6 +58,8 @@ func industryCA(ca *pkiv1.IndustryCA) field.ErrorList {
 		switch {
 		case err != nil:
 			errs = append(errs, refuse(path, err))
+		case !pki.IsSM2Certificate(root):
+			errs = append(errs, refuse(path, errNotSM2))
 		case !root.IsCA || !bytes.Equal(root.RawSubject, root.RawIssuer):
 			errs = append(errs, refuse(path, fmt.Errorf("is no root: want a self-issued CA certificate")))
 		case root.CheckSignatureFrom(root) != nil:
@@ -79,6 +85,29 @@ func businessCA(ca *pkiv1.BusinessCA) field.ErrorList {
 	return errs
 }
 
+// errNotSM2: a tier has SM2 certificates alone.
+var errNotSM2 = errors.New("is not an SM2 certificate: its key must be on the SM2 curve and its signature SM2 with SM3")
+
+// validationService checks what the CRD's pattern lets through: ports and dot segments.
+func validationService(v *pkiv1.ValidationService) field.ErrorList {
+	path := spec.Child("baseURL")
+	u, err := url.Parse(v.Spec.BaseURL)
+	if err != nil {
+		return field.ErrorList{refuse(path, err)}
+	}
+	if p := u.Port(); p != "" {
+		if n, err := strconv.Atoi(p); err != nil || n < 1 || n > 65535 {
+			return field.ErrorList{refuse(path, fmt.Errorf("port %s: want 1 to 65535", p))}
+		}
+	}
+	for segment := range strings.SplitSeq(u.Path, "/") {
+		if segment == "." || segment == ".." {
+			return field.ErrorList{refuse(path, errors.New("path must have no dot segments"))}
+		}
+	}
+	return nil
+}
+
 // maxChain bounds the certificates above a CA.
 const maxChain = 8
 
@@ -94,6 +123,9 @@ func caCertificate(path *field.Path, pem []byte) field.ErrorList {
 		return nil
 	}
 	cert, err := pki.ParseCertificatePEM(pem)
+	if err == nil && !pki.IsSM2Certificate(cert) {
+		err = errNotSM2
+	}
 	if err == nil && !cert.IsCA {
 		err = fmt.Errorf("is not a CA certificate: basicConstraints must say CA:TRUE")
 	}

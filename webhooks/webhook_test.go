@@ -7,7 +7,9 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"errors"
+	"math/big"
 	"os"
 	"path/filepath"
 	"strings"
@@ -112,6 +114,13 @@ func TestRefusals(t *testing.T) {
 		"IndustryCA with a bad name": {industryCA(ns, "nobody", nil, nil), []string{"spec.subject"}},
 		"root that is issued":        {industryCA(ns, "CN=CA,C=CN", foreign, nil), []string{"spec.rootCertificate", "no root"}},
 		"root that is damaged":       {industryCA(ns, "CN=CA,C=CN", []byte("root"), nil), []string{"spec.rootCertificate", "PEM"}},
+		"root that is P-256":         {industryCA(ns, "CN=CA,C=CN", p256Root(t), nil), []string{"spec.rootCertificate", "SM2"}},
+		"certificate that is P-256":  {industryCA(ns, "CN=CA,C=CN", nil, p256Root(t)), []string{"spec.certificate", "SM2"}},
+		"request that is too large":  {request(ns, "r", armour(make([]byte, 16200+400))), []string{"spec.request"}},
+		"text after the request":     {request(ns, "r", append(armour(csr), []byte("x")...)), []string{"spec.request"}},
+		"good ValidationService":     {validationService(ns, "http://pki.example:8080/a"), nil},
+		"port out of range":          {validationService(ns, "http://pki.example:99999/a"), []string{"spec.baseURL", "port"}},
+		"path with a dot segment":    {validationService(ns, "http://pki.example/a/../b"), []string{"spec.baseURL", "dot"}},
 		"two faults at once":         {industryCA(ns, "nobody", nil, []byte("x")), []string{"spec.subject", "spec.certificate"}},
 		"BusinessCA's bad chain":     {businessCA(ns, foreign, []byte("chain")), []string{"spec.issuer.external.chain", "PEM"}},
 		"good BusinessCA":            {businessCA(ns, foreign, root), nil},
@@ -219,4 +228,26 @@ func newRoot(t *testing.T) (root, issued []byte) {
 		t.Fatal(err)
 	}
 	return r.CertificatePEM(), cert
+}
+
+func validationService(ns, baseURL string) *pkiv1.ValidationService {
+	return &pkiv1.ValidationService{ObjectMeta: meta(ns, "v"), Spec: pkiv1.ValidationServiceSpec{BaseURL: baseURL,
+		DeviceRef:         pkiv1.LocalObjectReference{Name: "d"},
+		ResponderValidity: metav1.Duration{Duration: time.Hour}, ResponseValidity: metav1.Duration{Duration: time.Hour}}}
+}
+
+// p256Root is a CA certificate on another curve.
+func p256Root(t *testing.T) []byte {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "P-256 root"}, NotBefore: time.Now().Add(-time.Minute),
+		NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
+	der, err := x509.CreateCertificate(rand.Reader, c, c, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pki.EncodePEM("CERTIFICATE", der)
 }

@@ -97,7 +97,9 @@ func isFinal(req *pkiv1.CertificateRequest) bool {
 func (w *work) judge(ctx context.Context) error {
 	parsed, err := pki.ParseRequest(w.req.Spec.Request)
 	if err != nil {
-		return step.Stalled(pkiv1.ReasonDenied, "spec.request: %v", err)
+		// The parser's words may quote the subject, which is for the requester
+		// alone; the webhook says them.
+		return step.Stalled(pkiv1.ReasonDenied, "requestIsWellFormed: spec.request cannot be read as one PEM PKCS #10 request of at most 16 KiB")
 	}
 	w.parsed = parsed
 	w.digest = registration.Digest(content(w.req, parsed.DER))

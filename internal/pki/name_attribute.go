@@ -71,11 +71,11 @@ func (t attributeType) check(v string) error {
 	switch t.tag {
 	case tagPrintableString:
 		if !isPrintable(v) {
-			return fmt.Errorf("attribute %s: value %.64q: has a character outside PrintableString (letters, digits, space and '()+,-./:=?)", t.name, v)
+			return fmt.Errorf("attribute %s: has a character outside PrintableString (letters, digits, space and '()+,-./:=?)", t.name)
 		}
 	case tagIA5String:
 		if !isASCII(v) {
-			return fmt.Errorf("attribute %s: value %.64q: has a character outside ASCII", t.name, v)
+			return fmt.Errorf("attribute %s: has a character outside ASCII", t.name)
 		}
 	}
 	if t.name == "C" && (len(v) != 2 || !isLetter(v[0]) || !isLetter(v[1])) {
@@ -99,9 +99,9 @@ func checkText(v string, limit int) error {
 	for _, r := range v {
 		switch {
 		case unicode.IsControl(r), r == '\u2028', r == '\u2029':
-			return fmt.Errorf("value %.64q: has the control character %U", v, r)
+			return fmt.Errorf("has the control character %U", r)
 		case unicode.Is(unicode.Bidi_Control, r):
-			return fmt.Errorf("value %.64q: has the bidirectional control character %U", v, r)
+			return fmt.Errorf("has the bidirectional control character %U", r)
 		}
 	}
 	return nil
