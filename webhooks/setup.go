@@ -2,6 +2,7 @@ package webhooks
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -16,27 +17,26 @@ import (
 // SetupAll registers the webhook of every kind that has one. config/webhook
 // has the configuration for the API server.
 func SetupAll(mgr ctrl.Manager) error {
-	for kind, setup := range map[string]func() error{
-		"CertificateRequest":    func() error { return setup(mgr, &pkiv1.CertificateRequest{}, certificateRequest) },
-		"CertificateProfile":    func() error { return setup(mgr, &pkiv1.CertificateProfile{}, certificateProfile) },
-		"RegistrationAuthority": func() error { return setup(mgr, &pkiv1.RegistrationAuthority{}, registrationAuthority) },
-		"IndustryCA":            func() error { return setup(mgr, &pkiv1.IndustryCA{}, industryCA) },
-		"ValidationService":     func() error { return setup(mgr, &pkiv1.ValidationService{}, validationService) },
-		"BusinessCA":            func() error { return setup(mgr, &pkiv1.BusinessCA{}, businessCA) },
-	} {
-		if err := setup(); err != nil {
-			return fmt.Errorf("webhook of %s: %w", kind, err)
-		}
+	return errors.Join(
+		setup(mgr, "CertificateRequest", &pkiv1.CertificateRequest{}, certificateRequest),
+		setup(mgr, "CertificateProfile", &pkiv1.CertificateProfile{}, certificateProfile),
+		setup(mgr, "RegistrationAuthority", &pkiv1.RegistrationAuthority{}, registrationAuthority),
+		setup(mgr, "IndustryCA", &pkiv1.IndustryCA{}, industryCA),
+		setup(mgr, "BusinessCA", &pkiv1.BusinessCA{}, businessCA),
+		setup(mgr, "ValidationService", &pkiv1.ValidationService{}, validationService),
+	)
+}
+
+func setup[T client.Object](mgr ctrl.Manager, kind string, obj T, check func(T) field.ErrorList) error {
+	if err := ctrl.NewWebhookManagedBy(mgr, obj).WithValidator(validator[T]{kind, check}).Complete(); err != nil {
+		return fmt.Errorf("webhook of %s: %w", kind, err)
 	}
 	return nil
 }
 
-func setup[T client.Object](mgr ctrl.Manager, obj T, check func(T) field.ErrorList) error {
-	return ctrl.NewWebhookManagedBy(mgr, obj).WithValidator(validator[T]{check}).Complete()
-}
-
 // validator refuses creations and changes that check finds errors in.
 type validator[T client.Object] struct {
+	kind  string
 	check func(T) field.ErrorList
 }
 
@@ -59,5 +59,5 @@ func (v validator[T]) invalid(obj T) error {
 	if len(errs) == 0 {
 		return nil
 	}
-	return apierrors.NewInvalid(pkiv1.GroupVersion.WithKind(fmt.Sprintf("%T", obj)[len("*v1alpha1."):]).GroupKind(), obj.GetName(), errs)
+	return apierrors.NewInvalid(pkiv1.GroupVersion.WithKind(v.kind).GroupKind(), obj.GetName(), errs)
 }

@@ -12,9 +12,9 @@ import (
 	"github.com/emmansun/gmsm/sm3"
 
 	"github.com/terrace-pki/terrace/internal/authority"
+	"github.com/terrace-pki/terrace/internal/authority/authoritytest"
 	"github.com/terrace-pki/terrace/internal/device"
 	"github.com/terrace-pki/terrace/internal/device/software"
-	"github.com/terrace-pki/terrace/internal/nationalroot"
 	"github.com/terrace-pki/terrace/internal/pki"
 	"github.com/terrace-pki/terrace/internal/store/sqlite"
 )
@@ -66,32 +66,7 @@ func newAuthorityAt(tb testing.TB, now func() time.Time) (*authority.Service, au
 	}
 	s := authority.New(authority.Config{Store: store, Keys: devices, Now: now})
 	key := authority.IssuerKey{Authority: "IndustryCA/bench/ca", Generation: 1}
-	signer, k, err := s.EnsureKey(ctx, key.Authority, 1, "bench/device")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	root, err := nationalroot.Open(ctx, filepath.Join(dir, "root"), time.Now())
-	if err != nil {
-		tb.Fatal(err)
-	}
-	name, err := pki.ParseName("CN=Bench CA,C=CN")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	csr, err := pki.CreateRequest(signer, name)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	pem, err := root.Certify(pki.EncodePEM("CERTIFICATE REQUEST", csr), time.Now())
-	if err != nil {
-		tb.Fatal(err)
-	}
-	cert, err := pki.ParseCertificatePEM(pem)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	err = s.Accept(ctx, authority.Settings{Key: key, Device: "bench/device", Label: k.Label, Certificate: cert.Raw, CRLInterval: time.Hour, CRLOverlap: time.Hour, Shards: 1})
-	if err != nil {
+	if _, err := authoritytest.DeclareCA(ctx, s, filepath.Join(dir, "root"), time.Now(), authority.Settings{Key: key, Device: "bench/device"}); err != nil {
 		tb.Fatal(err)
 	}
 	return s, key, path

@@ -18,6 +18,7 @@ import (
 
 	"github.com/emmansun/gmsm/smx509"
 
+	"github.com/terrace-pki/terrace/internal/atomicfile"
 	"github.com/terrace-pki/terrace/internal/crl"
 	"github.com/terrace-pki/terrace/internal/device"
 	"github.com/terrace-pki/terrace/internal/device/software"
@@ -111,7 +112,7 @@ func (r *Root) Certify(csr []byte, now time.Time) ([]byte, error) {
 		return nil, fmt.Errorf("certify: %w", err)
 	}
 	pem := pki.EncodePEM("CERTIFICATE", der)
-	return pem, writeFile(path, pem, 0o644)
+	return pem, atomicfile.Write(path, pem, 0o644)
 }
 
 // CRL signs the root's revocation list, empty, valid for half a year, and keeps it in the folder.
@@ -120,7 +121,7 @@ func (r *Root) CRL(now time.Time) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("national root CRL: %w", err)
 	}
-	return der, writeFile(filepath.Join(r.dir, crlFile), der, 0o644)
+	return der, atomicfile.Write(filepath.Join(r.dir, crlFile), der, 0o644)
 }
 
 func (r *Root) ensureCertificate(now time.Time) (*smx509.Certificate, error) {
@@ -157,7 +158,7 @@ func (r *Root) ensureCertificate(now time.Time) (*smx509.Certificate, error) {
 	if err != nil {
 		return nil, fmt.Errorf("self-sign: %w", err)
 	}
-	if err := writeFile(path, pki.EncodePEM("CERTIFICATE", der), 0o644); err != nil {
+	if err := atomicfile.Write(path, pki.EncodePEM("CERTIFICATE", der), 0o644); err != nil {
 		return nil, err
 	}
 	return smx509.ParseCertificate(der)
@@ -170,14 +171,5 @@ func ensurePassword(path string) ([]byte, error) {
 		return nil, err
 	}
 	b := []byte(rand.Text())
-	return b, writeFile(path, b, 0o600)
-}
-
-// writeFile replaces a file as a whole.
-func writeFile(path string, b []byte, mode os.FileMode) error {
-	tmp := path + ".tmp"
-	if err := os.WriteFile(tmp, b, mode); err != nil {
-		return err
-	}
-	return os.Rename(tmp, path)
+	return b, atomicfile.Write(path, b, 0o600)
 }

@@ -36,7 +36,7 @@ func TestProfileValidate(t *testing.T) {
 		change func(*pki.Profile)
 		want   string
 	}{
-		"no usage":          {func(p *pki.Profile) { p.KeyUsage = 0 }, "keyUsage"},
+		"no usage":          {func(p *pki.Profile) { p.KeyUsage = 0 }, "keyUsages"},
 		"CA usage":          {func(p *pki.Profile) { p.KeyUsage |= pki.KeyUsageCertSign }, "for CA certificates alone"},
 		"mixed usage":       {func(p *pki.Profile) { p.KeyUsage |= pki.KeyUsageKeyEncipherment }, "issue two certificates"},
 		"CA signs mail":     {func(p *pki.Profile) { p.CA = &pki.CAConstraints{} }, "exactly CertSign,CRLSign"},
@@ -50,12 +50,12 @@ func TestProfileValidate(t *testing.T) {
 		"value not fixed":   {func(p *pki.Profile) { p.Subject[1].Value = "x" }, "subject[1].value"},
 		"presence":          {func(p *pki.Profile) { p.Subject[1].Presence = "" }, "subject[1].presence"},
 		"max length":        {func(p *pki.Profile) { p.Subject[1].MaxLength = 257 }, "subject[1].maxLength"},
-		"usage OID":         {func(p *pki.Profile) { p.ExtKeyUsage = []string{"x"} }, "extKeyUsage[0]"},
-		"usage twice":       {func(p *pki.Profile) { p.ExtKeyUsage = []string{"1.2.3", "1.2.3"} }, "extKeyUsage[1]"},
-		"critical without":  {func(p *pki.Profile) { p.ExtKeyUsageCritical = true }, "extKeyUsageCritical"},
+		"usage OID":         {func(p *pki.Profile) { p.ExtKeyUsage = []string{"x"} }, "extendedKeyUsages[0]"},
+		"usage twice":       {func(p *pki.Profile) { p.ExtKeyUsage = []string{"1.2.3", "1.2.3"} }, "extendedKeyUsages[1]"},
+		"critical without":  {func(p *pki.Profile) { p.ExtKeyUsageCritical = true }, "extendedKeyUsageCriticality"},
 		"responder":         {func(p *pki.Profile) { p.ExtKeyUsage = []string{pki.OIDExtKeyUsageOCSPSigning} }, "ocspNoCheck"},
 		"time stamp":        {func(p *pki.Profile) { p.ExtKeyUsage = []string{pki.OIDExtKeyUsageTimeStamping} }, "timeStamping"},
-		"kind of name":      {func(p *pki.Profile) { p.SANTypes = []pki.SANType{"X400"} }, "sanTypes[0]"},
+		"kind of name":      {func(p *pki.Profile) { p.SANTypes = []pki.SANType{"X400"} }, "subjectAlternativeNames[0]"},
 		"identity name":     {func(p *pki.Profile) { p.IdentityExtensions[0].Name = "a b" }, "identityExtensions[0].name"},
 		"identity twice":    {func(p *pki.Profile) { p.IdentityExtensions[1].Name = "insuranceNumber" }, "identityExtensions[1].name"},
 		"identity OID":      {func(p *pki.Profile) { p.IdentityExtensions[0].OID = "1" }, "identityExtensions[0].oid"},

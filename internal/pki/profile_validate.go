@@ -9,7 +9,8 @@ import (
 
 var identityName = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9]{0,62}$`)
 
-// Validate says which field of the profile is wrong, and why. It refuses what
+// Validate says which field of the profile is wrong, by its name in
+// CertificateProfile, and why. It refuses what
 // no request could make good: usages of a CA or of both signing and encryption,
 // repeated OIDs, and standard extensions given as identity extensions.
 func (p Profile) Validate() error {
@@ -18,7 +19,7 @@ func (p Profile) Validate() error {
 		errs = append(errs, fmt.Errorf("%s: %w", field, fmt.Errorf(format, args...)))
 	}
 	if err := p.KeyUsage.Check(p.CA != nil); err != nil {
-		bad("keyUsage", "%w", err)
+		bad("keyUsages", "%w", err)
 	}
 	if p.Validity < minValidity || p.Validity > maxValidity {
 		bad("validity", "is %s, want %s to %s", p.Validity, minValidity, maxValidity)
@@ -38,11 +39,11 @@ func (p Profile) Validate() error {
 	p.validateExtKeyUsage(bad)
 	p.validateIdentity(bad)
 	if len(p.SANTypes) > 4 {
-		bad("sanTypes", "has %d kinds, at most 4 are allowed", len(p.SANTypes))
+		bad("subjectAlternativeNames", "has %d kinds, at most 4 are allowed", len(p.SANTypes))
 	}
 	for i, t := range p.SANTypes {
 		if !slices.Contains([]SANType{SANDNS, SANIP, SANEmail, SANURI}, t) || slices.Contains(p.SANTypes[:i], t) {
-			bad(fmt.Sprintf("sanTypes[%d]", i), "is %.16q, want DNS, IP, Email or URI, each once", t)
+			bad(fmt.Sprintf("subjectAlternativeNames[%d]", i), "is %.16q, want DNS, IP, Email or URI, each once", t)
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -92,11 +93,11 @@ func (p Profile) validateSubject(bad badFunc) {
 
 func (p Profile) validateExtKeyUsage(bad badFunc) {
 	if len(p.ExtKeyUsage) > maxExtKeyUsages {
-		bad("extKeyUsage", "has %d usages, at most %d are allowed", len(p.ExtKeyUsage), maxExtKeyUsages)
+		bad("extendedKeyUsages", "has %d usages, at most %d are allowed", len(p.ExtKeyUsage), maxExtKeyUsages)
 		return
 	}
 	for i, oid := range p.ExtKeyUsage {
-		field := fmt.Sprintf("extKeyUsage[%d]", i)
+		field := fmt.Sprintf("extendedKeyUsages[%d]", i)
 		if _, err := ParseOID(oid); err != nil {
 			bad(field, "%w", err)
 		}
@@ -105,13 +106,13 @@ func (p Profile) validateExtKeyUsage(bad badFunc) {
 		}
 	}
 	if p.ExtKeyUsageCritical && len(p.ExtKeyUsage) == 0 {
-		bad("extKeyUsageCritical", "is set without extended key usages")
+		bad("extendedKeyUsageCriticality", "is set without extended key usages")
 	}
 	if slices.Contains(p.ExtKeyUsage, OIDExtKeyUsageOCSPSigning) && !p.OCSPNoCheck {
-		bad("ocspNoCheck", "is absent although extKeyUsage has OCSPSigning (RFC 6960 §4.2.2.2.1)")
+		bad("ocspNoCheck", "is absent although extendedKeyUsages has OCSPSigning (RFC 6960 §4.2.2.2.1)")
 	}
 	if slices.Contains(p.ExtKeyUsage, OIDExtKeyUsageTimeStamping) && (len(p.ExtKeyUsage) != 1 || !p.ExtKeyUsageCritical) {
-		bad("extKeyUsage", "timeStamping must be critical and the only usage (RFC 3161 §2.3)")
+		bad("extendedKeyUsages", "timeStamping must be critical and the only usage (RFC 3161 §2.3)")
 	}
 }
 

@@ -9,6 +9,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+
+	"github.com/terrace-pki/terrace/internal/atomicfile"
 )
 
 // applier applies kustomizations by kubectl, as a person would.
@@ -43,7 +45,7 @@ func (a applier) overlay(name, base string, patches []map[string]any) (string, e
 	if err != nil {
 		return "", err
 	}
-	return dir, writeFile(filepath.Join(dir, "kustomization.yaml"), b, 0o600)
+	return dir, atomicfile.Write(filepath.Join(dir, "kustomization.yaml"), b, 0o600)
 }
 
 // tier applies config/tiers/ministry with this machine's address and token.
@@ -102,7 +104,7 @@ func (a applier) printNext(p Ports) error {
 	if err != nil {
 		return err
 	}
-	if err := writeFile(file, append(b, '\n'), 0o600); err != nil {
+	if err := atomicfile.Write(file, append(b, '\n'), 0o600); err != nil {
 		return err
 	}
 	say(a.Out, `In another terminal, from this folder:

@@ -13,6 +13,8 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+
+	"github.com/terrace-pki/terrace/internal/atomicfile"
 )
 
 // Ports of the services on this machine, chosen once: certificates name them.
@@ -54,7 +56,7 @@ func (s state) ports() (Ports, error) {
 	if err != nil {
 		return p, err
 	}
-	return p, writeFile(file, b, 0o600)
+	return p, atomicfile.Write(file, b, 0o600)
 }
 
 // secret returns the kept secret of a name, or draws one of 80 random bits.
@@ -70,19 +72,5 @@ func (s state) secret(name string) ([]byte, error) {
 		return nil, err
 	}
 	b := []byte(rand.Text()[:16])
-	return b, writeFile(file, b, 0o600)
-}
-
-// writeFile replaces a file as a whole, durably.
-func writeFile(path string, b []byte, mode os.FileMode) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(b)
-	if err := errors.Join(err, f.Chmod(mode), f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
+	return b, atomicfile.Write(file, b, 0o600)
 }

@@ -14,6 +14,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/terrace-pki/terrace/internal/atomicfile"
 )
 
 // webhookCertificate returns the PEM certificate by which the API server knows
@@ -53,6 +55,6 @@ func (s state) webhookCertificate(now time.Time) (caBundle []byte, dir string, e
 	}
 	caBundle = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 	return caBundle, dir, errors.Join(
-		writeFile(filepath.Join(dir, "tls.key"), pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: keyDER}), 0o600),
-		writeFile(certFile, caBundle, 0o644))
+		atomicfile.Write(filepath.Join(dir, "tls.key"), pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: keyDER}), 0o600),
+		atomicfile.Write(certFile, caBundle, 0o644))
 }

@@ -9,10 +9,9 @@ import (
 	"time"
 
 	"github.com/terrace-pki/terrace/internal/authority"
+	"github.com/terrace-pki/terrace/internal/authority/authoritytest"
 	"github.com/terrace-pki/terrace/internal/device"
 	"github.com/terrace-pki/terrace/internal/device/software"
-	"github.com/terrace-pki/terrace/internal/nationalroot"
-	"github.com/terrace-pki/terrace/internal/pki"
 	"github.com/terrace-pki/terrace/internal/store/sqlite"
 )
 
@@ -66,35 +65,9 @@ func open(t *testing.T, dir string, c *clock) process {
 func declare(t *testing.T, p process, dir string, c *clock) {
 	t.Helper()
 	ctx := context.Background()
-	signer, key, err := p.authorities.EnsureKey(ctx, caKey.Authority, 1, "ns/ca-device")
-	if err != nil {
-		t.Fatal(err)
-	}
-	name, err := pki.ParseName("CN=CA,O=Test,C=CN")
-	if err != nil {
-		t.Fatal(err)
-	}
-	csr, err := p.authorities.EnsureRequest(ctx, signer, caKey.Authority, 1, name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	root, err := nationalroot.Open(ctx, filepath.Join(dir, "root"), c.now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	pem, err := root.Certify(pki.EncodePEM("CERTIFICATE REQUEST", csr), c.now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, err := pki.ParseCertificatePEM(pem)
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = errors.Join(
-		p.authorities.Accept(ctx, authority.Settings{Key: caKey, Device: "ns/ca-device", Label: key.Label, Certificate: cert.Raw,
-			CRLInterval: time.Hour, CRLOverlap: time.Hour, Shards: 1, Validation: spec.ID(), BaseURL: spec.BaseURL}),
-		p.responders.Accept(ctx, spec))
-	if err != nil {
+	_, err := authoritytest.DeclareCA(ctx, p.authorities, filepath.Join(dir, "root"), c.now(),
+		authority.Settings{Key: caKey, Device: "ns/ca-device", Validation: spec.ID(), BaseURL: spec.BaseURL})
+	if err := errors.Join(err, p.responders.Accept(ctx, spec)); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -17,7 +17,8 @@ const (
 // maxName is the longest name of an object in bytes (RFC 1123 subdomain).
 const maxName = 253
 
-// CAName names one key generation of a CA in paths, as
+// CAName names one key generation of a CA in paths, as authority.IssuerKey.FileName
+// writes it into certificates:
 // "<kind>-<name>-g<generation>", e.g. "businessca-province-g1". The namespace
 // is that of the validation service.
 type CAName struct {
@@ -32,17 +33,6 @@ type CAName struct {
 
 // String is the form in paths.
 func (n CAName) String() string { return fmt.Sprintf("%s-%s-g%d", n.Kind, n.Name, n.Generation) }
-
-// OCSPPath is the path of the OCSP responder below a service's base.
-func OCSPPath(base string) string { return base + "/ocsp" }
-
-// CRLPath is the path of a CRL, or of an IndustryCA's ARL, below a service's base.
-func CRLPath(base string, ca CAName, shard int32) string {
-	return fmt.Sprintf("%s/crl/%s-s%d.crl", base, ca, shard)
-}
-
-// CAPath is the path of a CA certificate below a service's base.
-func CAPath(base string, ca CAName) string { return fmt.Sprintf("%s/ca/%s.cer", base, ca) }
 
 // BasePath is the path part of a service's base URL, without a slash at its
 // end: "" when the service is the only one of its host.

@@ -1,7 +1,6 @@
 package validation
 
 import (
-	"path"
 	"strings"
 	"testing"
 
@@ -15,31 +14,29 @@ func TestNames(t *testing.T) {
 		wantCRL string
 		key     authority.IssuerKey
 	}{
-		"business": {ca: CAName{KindBusinessCA, "province", 1}, wantCRL: "/v/crl/businessca-province-g1-s0.crl",
+		"business": {ca: CAName{KindBusinessCA, "province", 1}, wantCRL: "businessca-province-g1-s0.crl",
 			key: authority.IssuerKey{Authority: "BusinessCA/test/province", Generation: 1}},
-		"industry": {ca: CAName{KindIndustryCA, "ministry", 12}, shard: 255, wantCRL: "/v/crl/industryca-ministry-g12-s255.crl",
+		"industry": {ca: CAName{KindIndustryCA, "ministry", 12}, shard: 255, wantCRL: "industryca-ministry-g12-s255.crl",
 			key: authority.IssuerKey{Authority: "IndustryCA/test/ministry", Generation: 12}},
-		"name that looks like an ending": {ca: CAName{KindBusinessCA, "a-g1-s2.crl", 3}, shard: 4, wantCRL: "/v/crl/businessca-a-g1-s2.crl-g3-s4.crl",
+		"name that looks like an ending": {ca: CAName{KindBusinessCA, "a-g1-s2.crl", 3}, shard: 4, wantCRL: "businessca-a-g1-s2.crl-g3-s4.crl",
 			key: authority.IssuerKey{Authority: "BusinessCA/test/a-g1-s2.crl", Generation: 3}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			got := CRLPath("/v", test.ca, test.shard)
-			if got != test.wantCRL {
-				t.Errorf("CRLPath is %s, want %s", got, test.wantCRL)
-			}
-			if ca, shard, ok := parseCRLName(path.Base(got)); !ok || ca != test.ca || shard != test.shard {
-				t.Errorf("reads back as %v shard %d, %t", ca, shard, ok)
-			}
-			if ca, ok := parseCertificateName(path.Base(CAPath("/v", test.ca))); !ok || ca != test.ca {
-				t.Errorf("%s reads back as %v, %t", CAPath("/v", test.ca), ca, ok)
-			}
 			// What the CAs write into certificates must be what is served.
-			if want := "/v/crl/" + test.key.CRLFileName(test.shard); got != want {
-				t.Errorf("CRLPath is %s, the CA writes %s", got, want)
+			got := test.key.CRLFileName(test.shard)
+			if got != test.wantCRL {
+				t.Errorf("the CA writes %s, want %s", got, test.wantCRL)
 			}
-			if got, want := CAPath("/v", test.ca), "/v/ca/"+test.key.FileName()+".cer"; got != want {
-				t.Errorf("CAPath is %s, the CA writes %s", got, want)
+			if ca, shard, ok := parseCRLName(got); !ok || ca != test.ca || shard != test.shard {
+				t.Errorf("%s reads back as %v shard %d, %t", got, ca, shard, ok)
+			}
+			file := test.key.FileName() + ".cer"
+			if ca, ok := parseCertificateName(file); !ok || ca != test.ca {
+				t.Errorf("%s reads back as %v, %t", file, ca, ok)
+			}
+			if test.ca.String() != test.key.FileName() {
+				t.Errorf("name is %s, the CA writes %s", test.ca, test.key.FileName())
 			}
 		})
 	}

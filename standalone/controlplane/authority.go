@@ -14,7 +14,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/terrace-pki/terrace/standalone/atomicfile"
+	"github.com/terrace-pki/terrace/internal/atomicfile"
 )
 
 const (

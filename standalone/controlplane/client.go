@@ -10,7 +10,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
-	"github.com/terrace-pki/terrace/standalone/atomicfile"
+	"github.com/terrace-pki/terrace/internal/atomicfile"
 )
 
 // MastersGroup is the group whose members RBAC lets do everything.

@@ -12,7 +12,7 @@ import (
 	"strconv"
 	"syscall"
 
-	"github.com/terrace-pki/terrace/standalone/atomicfile"
+	"github.com/terrace-pki/terrace/internal/atomicfile"
 )
 
 // What a data directory holds.

@@ -11,7 +11,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/terrace-pki/terrace/standalone/atomicfile"
+	"github.com/terrace-pki/terrace/internal/atomicfile"
 )
 
 // serverFiles are the files that the API server reads; all paths.

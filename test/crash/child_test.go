@@ -21,9 +21,9 @@ import (
 	"github.com/emmansun/gmsm/smx509"
 
 	"github.com/terrace-pki/terrace/internal/authority"
+	"github.com/terrace-pki/terrace/internal/authority/authoritytest"
 	"github.com/terrace-pki/terrace/internal/device"
 	"github.com/terrace-pki/terrace/internal/device/software"
-	"github.com/terrace-pki/terrace/internal/nationalroot"
 	"github.com/terrace-pki/terrace/internal/pki"
 )
 
@@ -85,7 +85,7 @@ func work(ctx context.Context, j job) (result, error) {
 	if err := s.Load(ctx); err != nil {
 		return result{}, err
 	}
-	public, err := ensureCA(ctx, j, s)
+	public, err := authoritytest.DeclareCA(ctx, s, filepath.Join(j.Dir, "root"), time.Now(), authority.Settings{Key: caKey, Device: "crash/device"})
 	if err != nil {
 		return result{}, err
 	}
@@ -97,36 +97,6 @@ func work(ctx context.Context, j job) (result, error) {
 		return result{}, err
 	}
 	return result{Serial: string(outcome.Record.Serial), Adopted: outcome.Adopted, Key: hex.EncodeToString(public)}, nil
-}
-
-// ensureCA has a national root certify the CA's key and accepts its settings.
-func ensureCA(ctx context.Context, j job, s *authority.Service) ([]byte, error) {
-	signer, key, err := s.EnsureKey(ctx, caKey.Authority, 1, "crash/device")
-	if err != nil {
-		return nil, err
-	}
-	root, err := nationalroot.Open(ctx, filepath.Join(j.Dir, "root"), time.Now())
-	if err != nil {
-		return nil, err
-	}
-	name, err := pki.ParseName("CN=Crash CA,O=Test,C=CN")
-	if err != nil {
-		return nil, err
-	}
-	csr, err := pki.CreateRequest(signer, name)
-	if err != nil {
-		return nil, err
-	}
-	certPEM, err := root.Certify(pki.EncodePEM("CERTIFICATE REQUEST", csr), time.Now())
-	if err != nil {
-		return nil, err
-	}
-	cert, err := pki.ParseCertificatePEM(certPEM)
-	if err != nil {
-		return nil, err
-	}
-	return key.PublicKey, s.Accept(ctx, authority.Settings{Key: caKey, Device: "crash/device", Label: key.Label, Certificate: cert.Raw,
-		CRLInterval: time.Hour, CRLOverlap: time.Hour, Shards: 1})
 }
 
 func issue(ctx context.Context, j job, s *authority.Service) (authority.Outcome, error) {

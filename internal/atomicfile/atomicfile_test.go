@@ -5,7 +5,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/terrace-pki/terrace/standalone/atomicfile"
+	"github.com/terrace-pki/terrace/internal/atomicfile"
 )
 
 func TestWrite(t *testing.T) {
