@@ -29,6 +29,9 @@ first then stops: what it had begun is closed as abandoned, never signed twice.`
 			if err := readLedger(&c, ledgerFile); err != nil {
 				return err
 			}
+			if err := c.Validate(); err != nil { // before the API server is looked for
+				return err
+			}
 			rules := clientcmd.NewDefaultClientConfigLoadingRules()
 			rules.ExplicitPath = kubeconfig
 			kube, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: kubecontext}).ClientConfig()
