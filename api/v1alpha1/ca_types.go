@@ -10,7 +10,7 @@ const (
 	ConditionKeyReady = "KeyReady"
 	// ConditionCertificateReady: a certificate for the key is present and its chain holds.
 	// Reasons: Succeeded, AwaitingCertificate, CertificateInvalid,
-	// RootInvalid, ReferenceNotFound, ReferenceNotReady, IssuancePaused, StoreUnavailable.
+	// RootInvalid, AwaitingApproval, Denied, ReferenceNotFound, ReferenceNotReady, IssuancePaused, StoreUnavailable.
 	ConditionCertificateReady = "CertificateReady"
 	// ConditionSpecAccepted: the ledger keeps this spec, so that CRLs and
 	// issuance go on without the API server.
@@ -61,6 +61,16 @@ type IndustryCASpec struct {
 
 // CACommon is the part of the spec that IndustryCA and BusinessCA share.
 type CACommon struct {
+	// tierRef names the Tier that this object belongs to.
+	// +optional
+	TierRef *LocalObjectReference `json:"tierRef,omitempty"`
+	// deletionPolicy: Protect refuses the deletion of what is in use; Orphan
+	// lets the object go: its keys stay in the device, its facts in the ledger,
+	// and the same YAML finds them again.
+	// +optional
+	// +kubebuilder:default=Protect
+	// +kubebuilder:validation:Enum=Protect;Orphan
+	DeletionPolicy DeletionPolicy `json:"deletionPolicy,omitempty"`
 	// subject is the CA's distinguished name, RFC 4514, most specific part first.
 	// +required
 	// +kubebuilder:validation:MinLength=3
@@ -75,6 +85,12 @@ type CACommon struct {
 	// certificates carry, and which answers for them.
 	// +optional
 	ValidationServiceRef *LocalObjectReference `json:"validationServiceRef,omitempty"`
+	// directoryRefs name the Directories that this CA's certificates and lists are published in.
+	// +optional
+	// +kubebuilder:validation:MaxItems=4
+	// +listType=map
+	// +listMapKey=name
+	DirectoryRefs []LocalObjectReference `json:"directoryRefs,omitempty"`
 	// crl says how revocation lists are made.
 	// +optional
 	// +kubebuilder:default={}

@@ -22,6 +22,13 @@ type CertificateProfile struct {
 // CertificateProfileSpec is the content of a profile. CA certificates have no
 // profile here: their content is fixed and reachable through a BusinessCA only.
 type CertificateProfileSpec struct {
+	// deletionPolicy: Protect refuses the deletion of what is in use; Orphan
+	// lets the object go: its keys stay in the device, its facts in the ledger,
+	// and the same YAML finds them again.
+	// +optional
+	// +kubebuilder:default=Protect
+	// +kubebuilder:validation:Enum=Protect;Orphan
+	DeletionPolicy DeletionPolicy `json:"deletionPolicy,omitempty"`
 	// subject lists the attributes of the distinguished name, most significant first (C before O before CN).
 	// +required
 	// +kubebuilder:validation:MinItems=1

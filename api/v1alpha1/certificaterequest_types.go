@@ -5,11 +5,17 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // Conditions of a CertificateRequest besides Ready.
 const (
 	// ConditionPolicyPassed: every check of the RA's policy passed.
-	// Reasons: Succeeded, Denied, ReferenceNotFound, ReferenceNotReady.
+	// Reasons: Succeeded, Adopted, Denied, IdentityConflict, ReferenceNotFound,
+	// ReferenceNotReady, IssuerUnavailable, StoreUnavailable.
 	ConditionPolicyPassed = "PolicyPassed"
+	// ConditionApproved: as many people approved as the RA asks for, and nobody denied.
+	// Reasons: Succeeded, Adopted, NotRequired, AwaitingApproval, Denied,
+	// IdentityConflict, InvalidSpec, StoreUnavailable.
+	ConditionApproved = "Approved"
 	// ConditionIssued: the certificate is in status.
-	// Reasons: Succeeded, Adopted, Denied, IdentityConflict, IssuancePaused,
-	// DeviceUnavailable, StoreUnavailable, LintFailed.
+	// Reasons: Succeeded, Adopted, IdentityConflict, IssuancePaused, LintFailed,
+	// OutsideLimits, NotEntitled, InvalidSpec, ReferenceNotReady,
+	// IssuerUnavailable, DeviceUnavailable, StoreUnavailable.
 	ConditionIssued = "Issued"
 )
 
@@ -18,6 +24,14 @@ const (
 	ReasonDenied           = "Denied"
 	ReasonIdentityConflict = "IdentityConflict"
 	ReasonLintFailed       = "LintFailed"
+	ReasonNotRequired      = "NotRequired"
+	ReasonAwaitingApproval = "AwaitingApproval"
+	// ReasonIssuerUnavailable: the CA cannot be reached; it is tried again.
+	ReasonIssuerUnavailable = "IssuerUnavailable"
+	// ReasonOutsideLimits: the CA's own limits, which no object can widen, refuse.
+	ReasonOutsideLimits = "OutsideLimits"
+	// ReasonNotEntitled: the CA takes nothing from this RA's process for this RA.
+	ReasonNotEntitled = "NotEntitled"
 )
 
 // CertificateRequest (证书申请) asks a registration authority for a
@@ -30,6 +44,7 @@ const (
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="Serial",type=string,JSONPath=`.status.serialNumber`
+// +kubebuilder:printcolumn:name="Approvals",type=string,JSONPath=`.status.approvals`
 // +kubebuilder:printcolumn:name="RA",type=string,JSONPath=`.spec.registrationAuthorityRef.name`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type CertificateRequest struct {
@@ -69,6 +84,10 @@ type CertificateRequestSpec struct {
 	// +listType=map
 	// +listMapKey=name
 	Identity []IdentityValue `json:"identity,omitempty"`
+	// applicant is the authenticated user who created the request; admission
+	// writes it, whatever is given. It is not part of the digest.
+	// +optional
+	Applicant *Person `json:"applicant,omitempty"`
 }
 
 // CertificateUse is one of a subscriber's two certificates.
@@ -117,6 +136,10 @@ type CertificateRequestStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=262144
 	Chain []byte `json:"chain,omitempty"`
+	// approvals as "given/required", absent when none are required.
+	// +optional
+	// +kubebuilder:validation:MaxLength=16
+	Approvals string `json:"approvals,omitempty"`
 	// verdicts of the policy's checks, in their order.
 	// +optional
 	// +kubebuilder:validation:MaxItems=32

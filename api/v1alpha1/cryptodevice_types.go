@@ -45,6 +45,16 @@ type CryptoDevice struct {
 //
 // +kubebuilder:validation:ExactlyOneOf=software;pkcs11
 type CryptoDeviceSpec struct {
+	// tierRef names the Tier that this object belongs to.
+	// +optional
+	TierRef *LocalObjectReference `json:"tierRef,omitempty"`
+	// deletionPolicy: Protect refuses the deletion of what is in use; Orphan
+	// lets the object go: its keys stay in the device, its facts in the ledger,
+	// and the same YAML finds them again.
+	// +optional
+	// +kubebuilder:default=Protect
+	// +kubebuilder:validation:Enum=Protect;Orphan
+	DeletionPolicy DeletionPolicy `json:"deletionPolicy,omitempty"`
 	// software is a keystore file of the process, for development.
 	// +optional
 	Software *SoftwareDevice `json:"software,omitempty"`

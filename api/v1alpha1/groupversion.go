@@ -24,6 +24,10 @@ func AddToScheme(s *runtime.Scheme) error {
 		&RegistrationAuthority{}, &RegistrationAuthorityList{},
 		&CertificateRequest{}, &CertificateRequestList{},
 		&ValidationService{}, &ValidationServiceList{},
+		&Tier{}, &TierList{},
+		&Approval{}, &ApprovalList{},
+		&CertificateRevocation{}, &CertificateRevocationList{},
+		&Directory{}, &DirectoryList{},
 	)
 	metav1.AddToGroupVersion(s, GroupVersion)
 	return nil

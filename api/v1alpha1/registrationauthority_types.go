@@ -22,6 +22,16 @@ type RegistrationAuthority struct {
 
 // RegistrationAuthoritySpec declares what an RA may ask for.
 type RegistrationAuthoritySpec struct {
+	// tierRef names the Tier that this object belongs to.
+	// +optional
+	TierRef *LocalObjectReference `json:"tierRef,omitempty"`
+	// deletionPolicy: Protect refuses the deletion of what is in use; Orphan
+	// lets the object go: its keys stay in the device, its facts in the ledger,
+	// and the same YAML finds them again.
+	// +optional
+	// +kubebuilder:default=Protect
+	// +kubebuilder:validation:Enum=Protect;Orphan
+	DeletionPolicy DeletionPolicy `json:"deletionPolicy,omitempty"`
 	// businessCARef names the BusinessCA that issues.
 	// +required
 	BusinessCARef LocalObjectReference `json:"businessCARef,omitempty"`
@@ -44,10 +54,32 @@ type RegistrationAuthoritySpec struct {
 	// +kubebuilder:validation:items:MaxLength=63
 	// +listType=set
 	AllowedNamespaces []string `json:"allowedNamespaces,omitempty"`
-	// approvalPolicy: None issues without a reviewer.
+	// approvalPolicy: None issues without a reviewer; Reviewed asks for the
+	// approvals that spec.approvals says.
 	// +required
-	// +kubebuilder:validation:Enum=None
+	// +kubebuilder:validation:Enum=None;Reviewed
 	ApprovalPolicy ApprovalPolicy `json:"approvalPolicy,omitempty"`
+	// approvals says how many distinct people must approve, by profile; a
+	// profile that is not listed needs one. Only with approvalPolicy Reviewed.
+	// +optional
+	// +kubebuilder:validation:MaxItems=64
+	// +listType=map
+	// +listMapKey=profile
+	Approvals []ProfileApprovals `json:"approvals,omitempty"`
+}
+
+// ProfileApprovals says how many people must approve requests for a profile.
+type ProfileApprovals struct {
+	// profile is one of allowedProfiles.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Profile string `json:"profile,omitempty"`
+	// required is the number of distinct people, none of them the applicant.
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=5
+	Required int32 `json:"required,omitempty"`
 }
 
 // NameRule is a set of names. Grammar of each member, with an example each, in docs/registrationauthority.md.
@@ -80,8 +112,13 @@ type NameRule struct {
 // ApprovalPolicy says who must approve a request.
 type ApprovalPolicy string
 
-// ApprovalNone issues without a reviewer.
-const ApprovalNone ApprovalPolicy = "None"
+// Approval policies.
+const (
+	// ApprovalNone issues without a reviewer.
+	ApprovalNone ApprovalPolicy = "None"
+	// ApprovalReviewed asks for distinct people's approvals.
+	ApprovalReviewed ApprovalPolicy = "Reviewed"
+)
 
 // RegistrationAuthorityStatus says whether the RA can work.
 type RegistrationAuthorityStatus struct {

@@ -81,6 +81,10 @@ type ObjectStatus struct {
 // CAStatus is the part of the status that IndustryCA and BusinessCA share.
 type CAStatus struct {
 	ObjectStatus `json:",inline"`
+	// requestDigest identifies what is asked of the issuer, for Approvals.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	RequestDigest string `json:"requestDigest,omitempty"`
 	// certificateSigningRequest is the PEM PKCS#10 (GM/T 0092) of the CA key,
 	// for an issuer outside this API.
 	// +optional
@@ -110,3 +114,22 @@ type CAStatus struct {
 // what it refers to, can be used.
 // Reasons: Succeeded, InvalidSpec, ReferenceNotFound, ReferenceNotReady.
 const ConditionValid = "Valid"
+
+// DeletionPolicy says what the deletion of an object may do.
+type DeletionPolicy string
+
+// Deletion policies.
+const (
+	// DeletionProtect refuses the deletion of what is in use.
+	DeletionProtect DeletionPolicy = "Protect"
+	// DeletionOrphan lets the object go and keeps keys and facts.
+	DeletionOrphan DeletionPolicy = "Orphan"
+)
+
+// ConditionDeletable of an object whose deletion is asked for: nothing needs it
+// any more. False while the object is Terminating and its finalizer stays.
+// Reasons: InUse, StoreUnavailable.
+const ConditionDeletable = "Deletable"
+
+// ReasonInUse: certificates that are still valid need the object.
+const ReasonInUse = "InUse"
