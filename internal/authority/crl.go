@@ -57,35 +57,68 @@ func (s *Service) EnsureCRL(ctx context.Context, key IssuerKey, shard int32) (ma
 	if err != nil {
 		return false, err
 	}
-	s.mu.RLock()
-	last, known := s.crlMade[crlName{key, shard}]
-	s.mu.RUnlock()
-	if known && s.now().Before(last.Add(ca.CRLInterval)) {
+	if !s.due(ca, shard) {
 		return false, nil
 	}
-	current, err := s.store.CurrentCRL(ctx, key, shard)
-	if err != nil && !errors.Is(err, ErrNotFound) {
-		s.metrics.crlFailed(key)
-		return false, fmt.Errorf("read current CRL of %s: %w", key.Authority, err)
+	p := s.publisher(crlName{key, shard})
+	if err := p.lock(ctx); err != nil {
+		return false, err
 	}
-	now := s.now()
-	if err == nil {
+	defer p.unlock()
+	if !s.due(ca, shard) { // somebody published meanwhile
+		return false, nil
+	}
+	current, err := s.lastCRL(ctx, key, shard)
+	if err != nil {
+		return false, err
+	}
+	if !current.ThisUpdate.IsZero() {
 		s.current(current)
-		if now.Before(current.ThisUpdate.Add(ca.CRLInterval)) {
+		if s.now().Before(current.ThisUpdate.Add(ca.CRLInterval)) {
 			return false, nil
 		}
 	}
-	if err := s.signCRL(ctx, ca, shard, now, current); err != nil {
-		s.metrics.crlFailed(key)
-		return false, fmt.Errorf("make CRL of %s: %w", key.Authority, err)
+	if _, err := s.makeCRL(ctx, ca, shard, current); err != nil {
+		return false, err
 	}
 	return true, nil
 }
 
-func (s *Service) signCRL(ctx context.Context, ca *CA, shard int32, now time.Time, last CRL) error {
+// due says whether the list of a shard is unknown to this process or old.
+func (s *Service) due(ca *CA, shard int32) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	last, known := s.crlMade[crlName{ca.Key, shard}]
+	return !known || !s.now().Before(last.Add(ca.CRLInterval))
+}
+
+// lastCRL is the current list, zero when there is none.
+func (s *Service) lastCRL(ctx context.Context, key IssuerKey, shard int32) (CRL, error) {
+	current, err := s.store.CurrentCRL(ctx, key, shard)
+	if errors.Is(err, ErrNotFound) {
+		return CRL{}, nil
+	}
+	if err != nil {
+		s.metrics.crlFailed(key)
+		return CRL{}, fmt.Errorf("read current CRL of %s: %w", key.Authority, err)
+	}
+	return current, nil
+}
+
+// makeCRL signs a list in place of last and saves it.
+func (s *Service) makeCRL(ctx context.Context, ca *CA, shard int32, last CRL) (CRL, error) {
+	made, err := s.signCRL(ctx, ca, shard, s.now(), last)
+	if err != nil {
+		s.metrics.crlFailed(ca.Key)
+		return CRL{}, fmt.Errorf("make CRL of %s: %w", ca.Key.Authority, err)
+	}
+	return made, nil
+}
+
+func (s *Service) signCRL(ctx context.Context, ca *CA, shard int32, now time.Time, last CRL) (CRL, error) {
 	signer, err := s.signer(ctx, ca)
 	if err != nil {
-		return err
+		return CRL{}, err
 	}
 	// An entry whose certificate expired stays for one more list (RFC 5280 §3.3).
 	notAfter := now
@@ -102,24 +135,25 @@ func (s *Service) signCRL(ctx context.Context, ca *CA, shard int32, now time.Tim
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("read revoked serials: %w", err)
+		return CRL{}, fmt.Errorf("read revoked serials: %w", err)
 	}
 	t.Number, err = s.store.ReserveCRLNumber(ctx, ca.Key, shard, now)
 	if s.seen(err) != nil {
-		return fmt.Errorf("reserve CRL number: %w", err)
+		return CRL{}, fmt.Errorf("reserve CRL number: %w", err)
 	}
 	s.reached(AfterCRLNumber) // die here: the number stays unused, which RFC 5280 allows
 	der, err := crl.Sign(signer, t)
 	if err != nil {
-		return err
+		return CRL{}, err
 	}
 	s.reached(AfterCRLSignature) // die here: a list that nobody saw is signed anew under a higher number
 	next := CRL{Issuer: ca.Key, Shard: shard, Number: t.Number, ThisUpdate: t.ThisUpdate, NextUpdate: t.NextUpdate, DER: der}
-	if err := s.store.SaveCRL(ctx, next); err != nil {
-		return fmt.Errorf("save CRL: %w", err)
+	if err := s.seen(s.store.SaveCRL(ctx, next)); err != nil {
+		return CRL{}, fmt.Errorf("save CRL: %w", err)
 	}
+	s.reached(AfterCRLSaved) // die here: the next start finds the list and makes none before it is due
 	s.current(next)
-	return nil
+	return next, nil
 }
 
 // current notes that a list is the current one.

@@ -30,7 +30,7 @@ func TestCRLIsMadeEachIntervalAndNamesTheRevoked(t *testing.T) {
 		t.Fatal(err, out[0].Err)
 	}
 	serial := out[0].Record.Serial
-	if _, err := s.Revoke(ctx, key, serial, pki.ReasonKeyCompromise, time.Now()); err != nil {
+	if _, err := s.Perform(ctx, act("revoke", authority.VerbRevoke, out[0].Record)); err != nil {
 		t.Fatal(err)
 	}
 	ensure(false) // by schedule, not by revocation

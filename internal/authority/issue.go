@@ -147,6 +147,10 @@ func (s *Service) prepare(ca *CA, orders []Order, attempts []attempt, outcomes [
 	kept := attempts[:0]
 	for _, a := range attempts {
 		o := orders[a.order]
+		if err := s.limits(ca.Key, o); err != nil {
+			outcomes[a.order].Err = err
+			continue
+		}
 		token, err := issuance.Prepare(issuance.Order{
 			Profile: o.Profile, Subject: o.Subject, PublicKey: o.PublicKey, SubjectAltNames: o.SubjectAltNames,
 			Identity: o.IdentityValues, Serial: a.serial, Issuer: ca.Cert, Now: now,
@@ -268,9 +272,19 @@ func (s *Service) Find(ctx context.Context, id Identity) (Record, error) {
 	return s.store.Find(ctx, id.Kind, id.Namespace, id.Name)
 }
 
-// Revoke marks a serial revoked, once ever.
-func (s *Service) Revoke(ctx context.Context, key IssuerKey, serial pki.Serial, reason pki.Reason, at time.Time) (Record, error) {
-	return s.store.Revoke(ctx, key, serial, Revocation{At: at, Reason: reason})
+// FindSerial returns the records with this serial under any issuer.
+func (s *Service) FindSerial(ctx context.Context, serial pki.Serial) ([]Record, error) {
+	return s.store.FindSerial(ctx, serial)
+}
+
+// Status returns the record of a serial, or ErrNotFound.
+func (s *Service) Status(ctx context.Context, key IssuerKey, serial pki.Serial) (Record, error) {
+	return s.store.Status(ctx, key, serial)
+}
+
+// CurrentCRL returns the current list of a shard, or ErrNotFound.
+func (s *Service) CurrentCRL(ctx context.Context, key IssuerKey, shard int32) (CRL, error) {
+	return s.store.CurrentCRL(ctx, key, shard)
 }
 
 // Count returns the number of certificates that a CA delivered.

@@ -63,7 +63,7 @@ type Record struct {
 	Revocation  *Revocation // nil when not revoked
 }
 
-// Revocation of a serial.
+// Revocation of a serial. ReasonCertificateHold is a hold, which may be released.
 type Revocation struct {
 	At     time.Time
 	Reason pki.Reason
@@ -120,7 +120,7 @@ type Ledger interface {
 	// none: ErrState when one is not Reserved.
 	RecordIntent(ctx context.Context, issuer IssuerKey, intents []Intent) error
 	// RecordIssued moves serials from Intended to Issued, drops the TBS, and adds
-	// an outbox entry each, all or none: ErrState when one is not Intended.
+	// a feed entry each, all or none: ErrState when one is not Intended.
 	RecordIssued(ctx context.Context, issuer IssuerKey, issued []Issued) error
 	// Abandon moves one serial from Intended to Abandoned: ErrState otherwise.
 	Abandon(ctx context.Context, issuer IssuerKey, serial pki.Serial) error
@@ -129,11 +129,8 @@ type Ledger interface {
 	Find(ctx context.Context, kind, namespace, name string) (Record, error)
 }
 
-// Revocations is the durable record of what was revoked. It is not fenced.
+// Revocations reads what was revoked; Acts writes it.
 type Revocations interface {
-	// Revoke marks an Issued serial, once: when it is revoked already the first
-	// revocation stays and is returned. ErrNotFound when the serial was not issued.
-	Revoke(ctx context.Context, issuer IssuerKey, serial pki.Serial, r Revocation) (Record, error)
 	// Status returns the record of a serial, or ErrNotFound.
 	Status(ctx context.Context, issuer IssuerKey, serial pki.Serial) (Record, error)
 	// FindSerial returns the records with this serial under any issuer.
@@ -143,6 +140,12 @@ type Revocations interface {
 	// empty. Abandoned serials carry a Revocation at the time of abandonment
 	// with ReasonCessationOfOperation.
 	Revoked(ctx context.Context, issuer IssuerKey, shard int32, notAfter time.Time, yield func(Record) error) error
+	// Good returns at most limit (1 to MaxChanges) Issued serials of issuer that
+	// are not revoked or held, with their certificates, in an order of the
+	// ledger's own. after is 0 at first and then the next of the call before;
+	// next is after itself once there are no more. What changes between calls
+	// comes in its old or its new state, each serial at most once.
+	Good(ctx context.Context, issuer IssuerKey, after int64, limit int) (records []Record, next int64, err error)
 	// Count returns the number of Issued serials of issuer.
 	Count(ctx context.Context, issuer IssuerKey) (int64, error)
 }
@@ -205,8 +208,13 @@ type Book interface {
 type Store interface {
 	Ledger
 	Revocations
+	Acts
+	Feed
 	CRLStore
 	Book
+	// Unsequenced returns how many committed changes have no number yet, a
+	// million when there are more.
+	Unsequenced(ctx context.Context) (int64, error)
 	// Ping says whether the database answers.
 	Ping(ctx context.Context) error
 	Close() error

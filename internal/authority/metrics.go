@@ -15,6 +15,9 @@ type Metrics struct {
 	crlNext   *prometheus.GaugeVec
 	crlFails  *prometheus.CounterVec
 	crlNumber *prometheus.GaugeVec
+	acts      *prometheus.CounterVec
+	feedHead  prometheus.Gauge
+	feedLag   prometheus.Gauge
 }
 
 // NewMetrics makes the metrics and registers them; with nil they are kept unregistered.
@@ -32,9 +35,15 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Help: "Number of the current CRL."}, []string{"authority", "shard"}),
 		crlFails: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "terrace_crl_failures_total",
 			Help: "Attempts to make a CRL that failed, by CA."}, []string{"authority"}),
+		acts: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "terrace_revocation_acts_total",
+			Help: "Acts performed, by verb (Revoke, Hold, Release) and result: Done, Adopted, or why it was refused."}, []string{"verb", "result"}),
+		feedHead: prometheus.NewGauge(prometheus.GaugeOpts{Name: "terrace_feed_head",
+			Help: "Highest number of the change feed."}),
+		feedLag: prometheus.NewGauge(prometheus.GaugeOpts{Name: "terrace_feed_unsequenced",
+			Help: "Changes that are recorded and have no number yet, so that no consumer sees them."}),
 	}
 	if r != nil {
-		r.MustRegister(m.issued, m.slices, m.abandon, m.crlNext, m.crlNumber, m.crlFails)
+		r.MustRegister(m.issued, m.slices, m.abandon, m.crlNext, m.crlNumber, m.crlFails, m.acts, m.feedHead, m.feedLag)
 	}
 	return m
 }
@@ -46,6 +55,17 @@ func (m *Metrics) observeSlice(k IssuerKey, n int, d time.Duration) {
 
 func (m *Metrics) abandoned(k IssuerKey) { m.abandon.WithLabelValues(k.Authority).Inc() }
 func (m *Metrics) crlFailed(k IssuerKey) { m.crlFails.WithLabelValues(k.Authority).Inc() }
+
+func (m *Metrics) performed(p Performed) {
+	result := "Done"
+	switch {
+	case p.Adopted:
+		result = "Adopted"
+	case p.Refusal != "":
+		result = string(p.Refusal)
+	}
+	m.acts.WithLabelValues(string(p.Verb), result).Inc()
+}
 
 func (m *Metrics) crlCurrent(k IssuerKey, shard int32, c CRL) {
 	s := strconv.Itoa(int(shard))

@@ -56,6 +56,9 @@ const (
 	AfterIssued       CommitPoint = "after-issued"
 	AfterCRLNumber    CommitPoint = "after-crl-number"
 	AfterCRLSignature CommitPoint = "after-crl-signature"
+	AfterCRLSaved     CommitPoint = "after-crl-saved"
+	BeforeAct         CommitPoint = "before-act"
+	AfterAct          CommitPoint = "after-act"
 )
 
 // Config of a Service. Store and Keys are required.
@@ -64,6 +67,9 @@ type Config struct {
 	Keys    KeySource
 	Now     func() time.Time // default time.Now
 	Metrics *Metrics         // default: not registered anywhere
+	// Limits refuses orders that go beyond what this process may issue; nil:
+	// the profiles alone bound them. It is asked before an intent is recorded.
+	Limits func(IssuerKey, Order) error
 	// AtCommitPoint is called at each commit point; crash tests end the process in it.
 	AtCommitPoint func(CommitPoint)
 }
@@ -74,6 +80,7 @@ type Service struct {
 	keys    KeySource
 	now     func() time.Time
 	metrics *Metrics
+	limits  func(IssuerKey, Order) error
 	reached func(CommitPoint)
 
 	mu       sync.RWMutex
@@ -81,7 +88,13 @@ type Service struct {
 	inFlight map[string]struct{}
 	// crlMade is the thisUpdate of each current list, so that the ledger is not
 	// asked for a large list on every look. Nobody else makes lists: see Fenced.
-	crlMade map[crlName]time.Time
+	crlMade    map[crlName]time.Time
+	publishers map[crlName]*publisher
+
+	// wrote has a token once this process wrote something that the feed tells of.
+	wrote chan struct{}
+	// sequenced is closed, and replaced, when changes got numbers; under mu.
+	sequenced chan struct{}
 
 	fencedOnce sync.Once
 	fenced     chan struct{}
@@ -89,19 +102,27 @@ type Service struct {
 
 // New returns a service without authorities; Load brings the accepted ones.
 func New(c Config) *Service {
-	s := &Service{store: c.Store, keys: c.Keys, now: c.Now, metrics: c.Metrics, reached: c.AtCommitPoint,
-		cas: map[IssuerKey]*CA{}, inFlight: map[string]struct{}{}, crlMade: map[crlName]time.Time{}, fenced: make(chan struct{})}
+	s := &Service{keys: c.Keys, now: c.Now, metrics: c.Metrics, limits: c.Limits, reached: c.AtCommitPoint,
+		cas: map[IssuerKey]*CA{}, inFlight: map[string]struct{}{}, crlMade: map[crlName]time.Time{}, publishers: map[crlName]*publisher{},
+		wrote: make(chan struct{}, 1), sequenced: make(chan struct{}), fenced: make(chan struct{})}
+	s.store = telling{c.Store, s.wrote}
 	if s.now == nil {
 		s.now = time.Now
 	}
 	if s.metrics == nil {
 		s.metrics = NewMetrics(nil)
 	}
+	if s.limits == nil {
+		s.limits = func(IssuerKey, Order) error { return nil }
+	}
 	if s.reached == nil {
 		s.reached = func(CommitPoint) {}
 	}
 	return s
 }
+
+// Now is the time as this service sees it.
+func (s *Service) Now() time.Time { return s.now() }
 
 // Fenced is closed once another process has taken the ledger over: this one
 // must end.

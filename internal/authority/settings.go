@@ -1,6 +1,7 @@
 package authority
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -24,6 +25,9 @@ type Settings struct {
 	BaseURL string `json:"baseURL,omitempty"`
 	// Validation is "namespace/name" of that ValidationService.
 	Validation string `json:"validation,omitempty"`
+	// Directories are the "namespace/name" of the Directories that show the CA's
+	// certificates and lists.
+	Directories []string `json:"directories,omitempty"`
 	// CRLInterval and CRLOverlap: a list is made each interval and is valid for interval + overlap.
 	CRLInterval time.Duration `json:"crlInterval"`
 	CRLOverlap  time.Duration `json:"crlOverlap"`
@@ -79,6 +83,26 @@ func decodeSettings(a Accepted) (Settings, error) {
 		return s, fmt.Errorf("decode accepted settings %s: %w", a.Name, err)
 	}
 	return s, nil
+}
+
+// ReadSettings reads the accepted settings of every CA from the ledger, by name.
+// Unlike a Service it sees a change no later than the feed does.
+func ReadSettings(ctx context.Context, book Book) ([]Settings, error) {
+	var all []Settings
+	for _, prefix := range []string{"BusinessCA/", "IndustryCA/"} {
+		accepted, err := book.AllAccepted(ctx, prefix)
+		if err != nil {
+			return nil, fmt.Errorf("read settings of CAs: %w", err)
+		}
+		for _, a := range accepted {
+			s, err := decodeSettings(a)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, s)
+		}
+	}
+	return all, nil
 }
 
 // FileName is the CA's part of the names of its files, e.g. "businessca-province-g1".

@@ -2,6 +2,7 @@ package pki
 
 import (
 	"bytes"
+	"crypto/ecdsa"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 const (
 	MaxRequestDER     = 16 << 10 // bytes
 	MaxCertificateDER = 64 << 10 // bytes
+	maxPublicKeyDER   = 1 << 10  // bytes
 	maxPEMOverhead    = 1 << 10  // bytes of armour around one block, beside base64
 )
 
@@ -22,6 +24,7 @@ const (
 	PEMCertificate = "CERTIFICATE"
 	PEMRequest     = "CERTIFICATE REQUEST"
 	PEMCRL         = "X509 CRL"
+	PEMPublicKey   = "PUBLIC KEY"
 )
 
 // EncodePEM writes one block of a type for each DER, in order.
@@ -73,6 +76,19 @@ func decodePEM(b []byte, max, maxDER int, types ...string) ([][]byte, error) {
 		return nil, fmt.Errorf("PEM: has no block; want %q", types[0])
 	}
 	return ders, nil
+}
+
+// ParsePublicKeyPEM reads exactly one SubjectPublicKeyInfo with an SM2 key.
+func ParsePublicKeyPEM(b []byte) (*ecdsa.PublicKey, error) {
+	ders, err := decodePEM(b, 1, maxPublicKeyDER, PEMPublicKey)
+	if err != nil {
+		return nil, fmt.Errorf("parse public key: %w", err)
+	}
+	pub, err := ParseSM2SPKI(ders[0])
+	if err != nil {
+		return nil, fmt.Errorf("parse public key: %w", err)
+	}
+	return pub, nil
 }
 
 // ParseCertificatePEM reads exactly one certificate.

@@ -50,29 +50,34 @@ const digestDomain = "terrace/certificaterequest/v1"
 func Digest(c Content) [32]byte { return sm3.Sum(c.encode()) }
 
 func (c Content) encode() []byte {
-	var b []byte
-	count := func(n int) { b = binary.BigEndian.AppendUint32(b, uint32(n)) }
-	field := func(s string) {
-		count(len(s))
-		b = append(b, s...)
-	}
-	field(digestDomain)
-	field(string(c.RequestDER))
-	field(c.Profile)
-	field(c.RegistrationNamespace)
-	field(c.RegistrationName)
-	count(len(c.Certificates))
+	var e encoder
+	e.field(digestDomain)
+	e.field(string(c.RequestDER))
+	e.field(c.Profile)
+	e.field(c.RegistrationNamespace)
+	e.field(c.RegistrationName)
+	e.count(len(c.Certificates))
 	for _, s := range slices.Sorted(slices.Values(c.Certificates)) {
-		field(s)
+		e.field(s)
 	}
-	count(len(c.Identity))
+	e.count(len(c.Identity))
 	for _, v := range slices.SortedFunc(slices.Values(c.Identity), IdentityField.compare) {
-		field(v.Name)
-		field(v.Value)
-		field(v.SecretName)
-		field(v.SecretKey)
+		e.field(v.Name)
+		e.field(v.Value)
+		e.field(v.SecretName)
+		e.field(v.SecretKey)
 	}
-	return b
+	return e
+}
+
+// encoder builds what is digested or signed: fields that say how long they are.
+type encoder []byte
+
+func (e *encoder) count(n int) { *e = binary.BigEndian.AppendUint32(*e, uint32(n)) }
+
+func (e *encoder) field(s string) {
+	e.count(len(s))
+	*e = append(*e, s...)
 }
 
 func (v IdentityField) compare(w IdentityField) int {

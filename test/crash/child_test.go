@@ -31,10 +31,13 @@ const childEnv = "TERRACE_TEST_CRASH_CHILD"
 
 var caKey = authority.IssuerKey{Authority: "IndustryCA/crash/ca", Generation: 1}
 
-// job is what a child process does: make the CA, issue one certificate, make a CRL.
+// job is what a child process does: make the CA, issue one certificate, make a
+// CRL, revoke the certificate, publish the next CRL.
 type job struct {
 	Dir, DSN string
 	KillAt   authority.CommitPoint
+	// Skip is how often KillAt is passed before: a CRL is made twice.
+	Skip int
 }
 
 func (j job) journal() string { return filepath.Join(j.Dir, "signatures") }
@@ -43,6 +46,8 @@ type result struct {
 	Serial  string
 	Adopted bool
 	Key     string
+	// ActAdopted: the revocation had been recorded before.
+	ActAdopted bool
 }
 
 func runChild(encoded string, out io.Writer) int {
@@ -77,7 +82,10 @@ func work(ctx context.Context, j job) (result, error) {
 		return result{}, err
 	}
 	s := authority.New(authority.Config{Store: store, Keys: devices, AtCommitPoint: func(p authority.CommitPoint) {
-		if p == j.KillAt {
+		if p != j.KillAt {
+			return
+		}
+		if j.Skip--; j.Skip < 0 {
 			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 			select {} // the signal ends the process here
 		}
@@ -96,7 +104,26 @@ func work(ctx context.Context, j job) (result, error) {
 	if _, err := s.EnsureCRL(ctx, caKey, 0); err != nil {
 		return result{}, err
 	}
-	return result{Serial: string(outcome.Record.Serial), Adopted: outcome.Adopted, Key: hex.EncodeToString(public)}, nil
+	done, err := revoke(ctx, s, outcome.Record)
+	if err != nil {
+		return result{}, err
+	}
+	return result{Serial: string(outcome.Record.Serial), Adopted: outcome.Adopted, Key: hex.EncodeToString(public), ActAdopted: done.Adopted}, nil
+}
+
+var revokedAt = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// revoke performs the one act and publishes its list, as a controller does.
+func revoke(ctx context.Context, s *authority.Service, of authority.Record) (authority.Performed, error) {
+	done, err := s.Perform(ctx, authority.Act{
+		Identity: authority.Identity{Kind: "CertificateRevocation", Namespace: "crash", Name: "first", Digest: sm3.Sum([]byte("revoke first"))},
+		Issuer:   of.Issuer, Serial: of.Serial, Verb: authority.VerbRevoke, Reason: pki.ReasonKeyCompromise, At: revokedAt,
+	})
+	if err != nil {
+		return authority.Performed{}, err
+	}
+	_, err = s.Publish(ctx, of.Issuer, of.Shard)
+	return done, err
 }
 
 func issue(ctx context.Context, j job, s *authority.Service) (authority.Outcome, error) {

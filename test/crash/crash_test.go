@@ -1,5 +1,6 @@
 // Package crash kills a real process with SIGKILL at each commit point of the
-// issuance cycle, on both stores, and checks what the next process finds.
+// issuance cycle, of revocation and of the CRLs, on both stores, and checks what
+// the next process finds.
 package crash
 
 import (
@@ -17,6 +18,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/emmansun/gmsm/smx509"
+
 	"github.com/terrace-pki/terrace/internal/authority"
 	"github.com/terrace-pki/terrace/internal/pki"
 	"github.com/terrace-pki/terrace/internal/store/postgres"
@@ -31,9 +34,28 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-var points = []authority.CommitPoint{
-	authority.AfterKeyGenerated, authority.AfterBegin, authority.AfterPrepare, authority.AfterIntent,
-	authority.AfterSignature, authority.AfterIssued, authority.AfterCRLNumber, authority.AfterCRLSignature,
+// point is where the process dies.
+type point struct {
+	at   authority.CommitPoint
+	skip int
+}
+
+var points = map[string]point{
+	"key generated": {at: authority.AfterKeyGenerated},
+	"begin":         {at: authority.AfterBegin},
+	"prepare":       {at: authority.AfterPrepare},
+	"intent":        {at: authority.AfterIntent},
+	"signature":     {at: authority.AfterSignature},
+	"issued":        {at: authority.AfterIssued},
+	"CRL number":    {at: authority.AfterCRLNumber},
+	"CRL signature": {at: authority.AfterCRLSignature},
+	"CRL saved":     {at: authority.AfterCRLSaved},
+	"before act":    {at: authority.BeforeAct},
+	"after act":     {at: authority.AfterAct},
+	// The second list is the one that is published after the act.
+	"number of the published CRL":    {at: authority.AfterCRLNumber, skip: 1},
+	"signature of the published CRL": {at: authority.AfterCRLSignature, skip: 1},
+	"published CRL saved":            {at: authority.AfterCRLSaved, skip: 1},
 }
 
 func TestKilledAtEachCommitPointOnSQLite(t *testing.T) {
@@ -45,11 +67,11 @@ func TestKilledAtEachCommitPointOnPostgreSQL(t *testing.T) {
 }
 
 func eachPoint(t *testing.T, dsn func(*testing.T) string) {
-	for _, point := range points {
-		t.Run(string(point), func(t *testing.T) {
-			j := job{Dir: t.TempDir(), DSN: dsn(t), KillAt: point}
+	for name, point := range points {
+		t.Run(name, func(t *testing.T) {
+			j := job{Dir: t.TempDir(), DSN: dsn(t), KillAt: point.at, Skip: point.skip}
 			if err := run(t, j, nil); !killed(err) {
-				t.Fatalf("process that kills itself at %s ended with %v, want SIGKILL", point, err)
+				t.Fatalf("process that kills itself at %s ended with %v, want SIGKILL", point.at, err)
 			}
 			afterCrash := signatures(t, j)
 
@@ -68,9 +90,13 @@ func eachPoint(t *testing.T, dsn func(*testing.T) string) {
 				t.Errorf("CA key changed: %s, then %s", first.Key, second.Key)
 			}
 			checkLedger(t, j, first)
+			checkAct(t, j, first)
+			if want := point.at == authority.AfterAct || point.skip > 0; first.ActAdopted != want || !second.ActAdopted {
+				t.Errorf("act was adopted by the next process: %t, want %t; by the one after: %t, want true", first.ActAdopted, want, second.ActAdopted)
+			}
 			all := signatures(t, j)
 			wantAttempts := 1
-			if point == authority.AfterSignature {
+			if point.at == authority.AfterSignature {
 				wantAttempts = 2 // the one that was cut off, and the one that was delivered
 			}
 			if len(all) != wantAttempts {
@@ -117,6 +143,60 @@ func checkLedger(t *testing.T, j job, delivered result) {
 		default:
 			t.Errorf("serial %s was signed and is %s", serial, r.State)
 		}
+	}
+}
+
+// checkAct proves that the certificate was revoked once, that the signed list
+// says so, and that the feed tells of it.
+func checkAct(t *testing.T, j job, delivered result) {
+	t.Helper()
+	ctx := context.Background()
+	store, err := openStore(ctx, j.DSN, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	list, err := store.CurrentCRL(ctx, caKey, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parsed, err := smx509.ParseRevocationList(list.DER)
+	if err != nil {
+		t.Fatal(err)
+	}
+	entries := 0
+	for _, e := range parsed.RevokedCertificateEntries {
+		if string(pki.SerialFromInt(e.SerialNumber)) == delivered.Serial {
+			entries++
+		}
+	}
+	if entries != 1 {
+		t.Errorf("the current list has %d entries of the revoked certificate", entries)
+	}
+	for n := 1; n > 0; {
+		if n, err = store.Sequence(ctx, authority.MaxChanges); err != nil {
+			t.Fatal(err)
+		}
+	}
+	head, err := store.Head(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	of, revokedCount := 0, 0
+	for after := int64(0); after < head; after++ {
+		changes, next, err := store.Changes(ctx, after, 1)
+		if err != nil || len(changes) != 1 || next != after+1 {
+			t.Fatalf("change %d of %d: %v, next %d, %v", after+1, head, changes, next, err)
+		}
+		if r := changes[0].Record; r != nil && string(r.Serial) == delivered.Serial {
+			of++
+			if r.Revocation != nil {
+				revokedCount++
+			}
+		}
+	}
+	if of != 2 || revokedCount != 2 {
+		t.Errorf("the feed tells %d times of the certificate, %d times as revoked, want 2: issued and revoked once", of, revokedCount)
 	}
 }
 

@@ -1,10 +1,12 @@
 package authoritytest
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 
 	"github.com/terrace-pki/terrace/internal/authority"
+	"github.com/terrace-pki/terrace/internal/pki"
 )
 
 // BenchmarkCycle measures the store's part of the issuance cycle (Begin,
@@ -40,5 +42,125 @@ func BenchmarkCycle(b *testing.B, open func(b *testing.B) authority.Store) {
 				}
 			}
 		})
+	}
+}
+
+// BenchmarkRecordIssued measures RecordIssued alone, for each certificate, in
+// slices of [authority.MaxSlice].
+func BenchmarkRecordIssued(b *testing.B, open func(b *testing.B) authority.Store) {
+	content := make([]byte, 800)
+	s := open(b)
+	in, is := make([]authority.Intent, authority.MaxSlice), make([]authority.Issued, authority.MaxSlice)
+	made := 0
+	for b.Loop() {
+		if made++; made%authority.MaxSlice != 0 { // as in BenchmarkCycle
+			continue
+		}
+		b.StopTimer()
+		begun, err := s.Begin(b.Context(), issuer, 1, identities(fmt.Sprintf("bench-%d", made), authority.MaxSlice))
+		if err != nil {
+			b.Fatal(err)
+		}
+		for i, g := range begun {
+			in[i] = authority.Intent{Serial: g.Serial, TBS: content, NotAfter: expiry}
+			is[i] = authority.Issued{Serial: g.Serial, Certificate: content}
+		}
+		if err := s.RecordIntent(b.Context(), issuer, in); err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+		if err := s.RecordIssued(b.Context(), issuer, is); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// fill issues slices of certificates of 800 bytes and returns their serials.
+func fill(b *testing.B, s authority.Store, prefix string, slices int) (serials []pki.Serial) {
+	b.Helper()
+	content := make([]byte, 800)
+	for n := range slices {
+		begun, err := s.Begin(b.Context(), issuer, 1, identities(fmt.Sprintf("%s-%d", prefix, n), authority.MaxSlice))
+		if err != nil {
+			b.Fatal(err)
+		}
+		in, is := make([]authority.Intent, len(begun)), make([]authority.Issued, len(begun))
+		for i, g := range begun {
+			in[i] = authority.Intent{Serial: g.Serial, TBS: content, NotAfter: expiry}
+			is[i] = authority.Issued{Serial: g.Serial, Certificate: content}
+			serials = append(serials, g.Serial)
+		}
+		if err := errors.Join(s.RecordIntent(b.Context(), issuer, in), s.RecordIssued(b.Context(), issuer, is)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return serials
+}
+
+// BenchmarkPerform measures one hold or release, durable on return.
+func BenchmarkPerform(b *testing.B, open func(b *testing.B) authority.Store) {
+	s := open(b)
+	serials := fill(b, s, "perform", 4)
+	b.ReportAllocs()
+	n := 0
+	for b.Loop() {
+		verb := authority.VerbHold
+		if n/len(serials)%2 == 1 {
+			verb = authority.VerbRelease
+		}
+		p, err := s.Perform(b.Context(), act(fmt.Sprint("bench-", n), verb, serials[n%len(serials)]))
+		if err != nil || p.Refusal != "" {
+			b.Fatal(err, p.Refusal)
+		}
+		n++
+	}
+}
+
+// BenchmarkChanges measures reading one change with its certificate, in answers
+// of [authority.MaxChanges].
+func BenchmarkChanges(b *testing.B, open func(b *testing.B) authority.Store) {
+	s := open(b)
+	fill(b, s, "changes", 40)
+	for {
+		if n, err := s.Sequence(b.Context(), authority.MaxChanges); err != nil {
+			b.Fatal(err)
+		} else if n == 0 {
+			break
+		}
+	}
+	b.ReportAllocs()
+	after, left := int64(0), 0
+	for b.Loop() {
+		if left--; left > 0 { // an operation is one change
+			continue
+		}
+		changes, next, err := s.Changes(b.Context(), after, authority.MaxChanges)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if after, left = next, len(changes); left == 0 {
+			after = 0
+		}
+	}
+}
+
+// BenchmarkSequence measures giving one change its number, in passes of
+// [authority.MaxChanges].
+func BenchmarkSequence(b *testing.B, open func(b *testing.B) authority.Store) {
+	s := open(b)
+	rounds, left := 0, 0
+	for b.Loop() {
+		if left--; left > 0 {
+			continue
+		}
+		b.StopTimer()
+		fill(b, s, fmt.Sprint("sequence-", rounds), 4)
+		rounds++
+		b.StartTimer()
+		n, err := s.Sequence(b.Context(), authority.MaxChanges)
+		if err != nil {
+			b.Fatal(err)
+		}
+		left = n
 	}
 }

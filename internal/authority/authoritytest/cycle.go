@@ -1,7 +1,6 @@
 package authoritytest
 
 import (
-	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -27,8 +26,8 @@ func cycle(t *testing.T, d Database) {
 	equal(t, "issued", got, want)
 	equal(t, "status", status(t, d.Store, issuer, serial), want)
 	equal(t, "after a takeover", begin(t, d.Reopen(t), id)[0].Record, want)
-	if n := d.Count(t, `SELECT COUNT(*) FROM outbox WHERE state = 'Pending' AND serial = '`+string(serial)+`'`); n != 1 {
-		t.Errorf("%d outbox entries", n)
+	if n := d.Count(t, `SELECT COUNT(*) FROM feed WHERE serial = '`+string(serial)+`'`); n != 1 {
+		t.Errorf("%d feed entries", n)
 	}
 }
 
@@ -73,8 +72,8 @@ func statesAllOrNone(t *testing.T, d Database) {
 			t.Errorf("serial %s is %s, want %s", serial, got, want)
 		}
 	}
-	if n := d.Count(t, `SELECT COUNT(*) FROM outbox`); n != 1 {
-		t.Errorf("%d outbox entries, want 1", n)
+	if n := d.Count(t, `SELECT COUNT(*) FROM feed`); n != 2 {
+		t.Errorf("%d feed entries, want 2: one issued, one abandoned", n)
 	}
 }
 
@@ -139,6 +138,8 @@ func wantAbandoned(t *testing.T, s authority.Store, id authority.Identity, seria
 	equal(t, "abandoned", got, want)
 	want.TBS = nil
 	equal(t, "on the list", revoked(t, s, 0, time.Now()), []authority.Record{want})
-	_, err := s.Revoke(context.WithoutCancel(t.Context()), issuer, serial, authority.Revocation{At: time.Now(), Reason: pki.ReasonSuperseded})
-	wantError(t, "revoke an abandoned serial", err, authority.ErrNotFound)
+	refused := perform(t, s, act("of-"+string(serial), authority.VerbRevoke, serial))
+	if refused.Refusal != authority.RefusedNotIssued {
+		t.Errorf("revoke an abandoned serial: refusal %q, want %q", refused.Refusal, authority.RefusedNotIssued)
+	}
 }

@@ -101,11 +101,6 @@ func (f *Faulty) Find(ctx context.Context, kind, namespace, name string) (author
 	return answer(f, "Find", func() (authority.Record, error) { return f.Store.Find(ctx, kind, namespace, name) })
 }
 
-// Revoke may fail on demand.
-func (f *Faulty) Revoke(ctx context.Context, k authority.IssuerKey, s pki.Serial, r authority.Revocation) (authority.Record, error) {
-	return answer(f, "Revoke", func() (authority.Record, error) { return f.Store.Revoke(ctx, k, s, r) })
-}
-
 // Status may fail on demand.
 func (f *Faulty) Status(ctx context.Context, k authority.IssuerKey, s pki.Serial) (authority.Record, error) {
 	return answer(f, "Status", func() (authority.Record, error) { return f.Store.Status(ctx, k, s) })
@@ -119,6 +114,12 @@ func (f *Faulty) FindSerial(ctx context.Context, s pki.Serial) ([]authority.Reco
 // Revoked may fail on demand.
 func (f *Faulty) Revoked(ctx context.Context, k authority.IssuerKey, shard int32, notAfter time.Time, yield func(authority.Record) error) error {
 	return f.call("Revoked", func() error { return f.Store.Revoked(ctx, k, shard, notAfter, yield) })
+}
+
+// Good may fail on demand.
+func (f *Faulty) Good(ctx context.Context, k authority.IssuerKey, after int64, limit int) (records []authority.Record, next int64, err error) {
+	err = f.call("Good", func() (err error) { records, next, err = f.Store.Good(ctx, k, after, limit); return err })
+	return records, next, err
 }
 
 // Count may fail on demand.

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/terrace-pki/terrace/internal/authority"
-	"github.com/terrace-pki/terrace/internal/pki"
 )
 
 func crlOf(number int64, der string) authority.CRL {
@@ -122,12 +121,17 @@ func accepted(t *testing.T, d Database) {
 func cancelled(t *testing.T, d Database) {
 	s := serialsOf(begin(t, d.Store, identities("cancelled", 3)...))
 	must(t, d.Store.RecordIntent(t.Context(), issuer, intents(expiry, s[1], s[2])))
+	done := issue(t, d.Store, expiry, identity("done"))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	leaves := d.Count(t, `SELECT COUNT(*) FROM audit_leaves`)
-	calls := fencedWrites(s[0], s[1], s[2])
+	calls := fencedWrites(s[0], s[1], s[2], done[0])
 	calls["Revoked"] = func(ctx context.Context, st authority.Store) error {
 		return st.Revoked(ctx, issuer, 0, time.Time{}, func(authority.Record) error { return nil })
+	}
+	calls["Changes"] = func(ctx context.Context, st authority.Store) error {
+		_, _, err := st.Changes(ctx, 0, 1)
+		return err
 	}
 	calls["Status"] = func(ctx context.Context, st authority.Store) error {
 		_, err := st.Status(ctx, issuer, s[0])
@@ -163,11 +167,14 @@ func auditLeaves(t *testing.T, d Database) {
 	errs := make([]error, 4)
 	for i := range errs {
 		wg.Go(func() {
-			_, errs[i] = d.Store.Revoke(ctx, issuer, serials[0], authority.Revocation{At: time.Now(), Reason: pki.ReasonSuperseded})
+			_, errs[i] = d.Store.Perform(ctx, act("audited", authority.VerbRevoke, serials[0]))
 		})
 	}
 	wg.Wait()
 	must(t, errors.Join(errs...))
+	perform(t, d.Store, act("hold", authority.VerbHold, serials[1]))
+	perform(t, d.Store, act("release", authority.VerbRelease, serials[1]))
+	perform(t, d.Store, act("refused", authority.VerbRelease, serials[1]))
 	_, err = d.Store.ReserveCRLNumber(ctx, issuer, 0, time.Now())
 	must(t, err)
 	for range 2 {
@@ -179,11 +186,11 @@ func auditLeaves(t *testing.T, d Database) {
 	must(t, d.Store.RecordIntent(ctx, issuer, intents(expiry, left)))
 	d.Reopen(t)
 	got := map[string]int64{}
-	for _, act := range []string{"takeover", "begin", "withdraw", "intent", "issue", "abandon", "revoke", "crl-number", "crl", "key", "accept"} {
+	for _, act := range []string{"takeover", "begin", "withdraw", "intent", "issue", "abandon", "revoke", "hold", "release", "act-refused", "crl-number", "crl", "key", "accept"} {
 		got[act] = d.Count(t, `SELECT COUNT(*) FROM audit_leaves WHERE act = '`+act+`'`)
 	}
 	equal(t, "leaves", got, map[string]int64{"takeover": 2, "begin": 7, "withdraw": 1, "intent": 5, "issue": 3, "abandon": 2,
-		"revoke": 1, "crl-number": 1, "crl": 1, "key": 1, "accept": 1})
+		"revoke": 1, "hold": 1, "release": 1, "act-refused": 1, "crl-number": 1, "crl": 1, "key": 1, "accept": 1})
 	if n := d.Count(t, `SELECT COUNT(*) FROM audit_leaves WHERE act = 'key' AND detail LIKE '{"device":"<d&>","label":"l","publicKey":"%'`); n != 1 {
 		t.Error("the detail is not canonical JSON: keys in order, no spaces, nothing escaped for HTML")
 	}

@@ -10,57 +10,13 @@ import (
 	"github.com/terrace-pki/terrace/internal/pki"
 )
 
-func revokeOnce(t *testing.T, d Database) {
-	serial := issue(t, d.Store, expiry, identity("revoked"))[0]
-	want := status(t, d.Store, issuer, serial)
-	first := authority.Revocation{At: time.Date(2026, 3, 1, 12, 0, 0, 123456000, time.UTC), Reason: pki.ReasonKeyCompromise}
-	want.Revocation = &first
-	got, err := d.Store.Revoke(t.Context(), issuer, serial, first)
-	must(t, err)
-	equal(t, "revoked", got, want)
-	got, err = d.Store.Revoke(t.Context(), issuer, serial, authority.Revocation{At: first.At.Add(time.Hour), Reason: pki.ReasonSuperseded})
-	must(t, err)
-	equal(t, "revoked again: the first revocation stays", got, want)
-	equal(t, "status", status(t, d.Store, issuer, serial), want)
-	if n := d.Count(t, `SELECT COUNT(*) FROM audit_leaves WHERE act = 'revoke'`); n != 1 {
-		t.Errorf("%d audit leaves for one revocation", n)
-	}
-}
-
-func revokeRefuses(t *testing.T, d Database) {
-	ctx := t.Context()
-	s := serialsOf(begin(t, d.Store, identities("refused", 2)...))
-	must(t, d.Store.RecordIntent(ctx, issuer, intents(expiry, s[1])))
-	issued := issue(t, d.Store, expiry, identity("issued"))[0]
-	r := authority.Revocation{At: time.Now(), Reason: pki.ReasonUnspecified}
-	for name, serial := range map[string]pki.Serial{"reserved": s[0], "intended": s[1], "unknown": "0102"} {
-		_, err := d.Store.Revoke(ctx, issuer, serial, r)
-		wantError(t, "revoke "+name, err, authority.ErrNotFound)
-	}
-	_, err := d.Store.Revoke(ctx, otherIssuer, issued, r)
-	wantError(t, "revoke under another issuer", err, authority.ErrNotFound)
-	for name, r := range map[string]authority.Revocation{
-		"removeFromCRL": {At: time.Now(), Reason: 8},
-		"reason 7":      {At: time.Now(), Reason: 7},
-		"no time":       {Reason: pki.ReasonKeyCompromise},
-	} {
-		if _, err := d.Store.Revoke(ctx, issuer, issued, r); err == nil {
-			t.Errorf("revocation taken with %s", name)
-		}
-	}
-	if status(t, d.Store, issuer, issued).Revocation != nil {
-		t.Error("refused, and revoked all the same")
-	}
-}
-
 func revokedOrder(t *testing.T, d Database) {
 	at := time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC)
 	short := issue(t, d.Store, at, identities("short", 5)...)
 	long := issue(t, d.Store, at.Add(time.Second), identities("long", 5)...)
 	issue(t, d.Store, expiry, identity("good"))
 	for _, serial := range slices.Concat(long, short) {
-		_, err := d.Store.Revoke(t.Context(), issuer, serial, authority.Revocation{At: at, Reason: pki.ReasonSuperseded})
-		must(t, err)
+		perform(t, d.Store, act("of-"+string(serial), authority.VerbRevoke, serial))
 	}
 	all := slices.Sorted(slices.Values(slices.Concat(short, long)))
 	listed := func(notAfter time.Time) []pki.Serial {

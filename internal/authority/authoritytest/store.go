@@ -49,9 +49,20 @@ func Store(t *testing.T, open func(t *testing.T) Database) {
 		"takeover fences every write":        takeoverFences,
 		"takeover during writes":             takeoverDuringWrites,
 		"shared opens no epoch":              sharedNoEpoch,
-		"revoke once":                        revokeOnce,
-		"revoke refuses":                     revokeRefuses,
+		"acts are done once":                 actsOnce,
+		"acts that do not fit are refused":   actsRefused,
+		"acts refuse":                        actsRefuse,
+		"a hold becomes a revocation":        heldThenRevoked,
+		"a refusal stays one":                refusalStays,
+		"acts at the same time":              actsConcurrently,
+		"feed numbers without a gap":         feedNumbers,
+		"feed tells the present state":       feedPresent,
+		"feed tells of each change":          feedEach,
+		"feed is cut where it is large":      feedLarge,
+		"feed at the same time":              feedConcurrently,
+		"feed positions":                     feedPositions,
 		"revoked in order and by notAfter":   revokedOrder,
+		"good ones in pages":                 goodPages,
 		"serials are found under any issuer": findSerial,
 		"CRL numbers rise":                   crlNumbers,
 		"CRL with the highest number":        crlCurrent,
@@ -175,8 +186,8 @@ func equal(t *testing.T, what string, got, want any) {
 }
 
 // fencedWrites are one call of each fenced method, each of which would succeed
-// for a store in whose epoch reserved and intended are what they say.
-func fencedWrites(reserved, intended, abandonable pki.Serial) map[string]func(context.Context, authority.Store) error {
+// for a store in whose epoch the serials are what they say.
+func fencedWrites(reserved, intended, abandonable, issued pki.Serial) map[string]func(context.Context, authority.Store) error {
 	return map[string]func(context.Context, authority.Store) error{
 		"Begin": func(ctx context.Context, s authority.Store) error {
 			_, err := s.Begin(ctx, issuer, 1, []authority.Identity{identity("fenced")})
@@ -197,6 +208,15 @@ func fencedWrites(reserved, intended, abandonable pki.Serial) map[string]func(co
 		"RecordKey": func(ctx context.Context, s authority.Store) error {
 			return s.RecordKey(ctx, authority.Key{Owner: "BusinessCA/tier/fenced", Generation: 1, Device: "tier/hsm", Label: "l", PublicKey: []byte("spki")})
 		},
+		"Perform": func(ctx context.Context, s authority.Store) error {
+			_, err := s.Perform(ctx, act("fenced", authority.VerbRevoke, issued))
+			return err
+		},
+		"Sequence": func(ctx context.Context, s authority.Store) error {
+			_, err := s.Sequence(ctx, 1)
+			return err
+		},
+		"SetPosition": func(ctx context.Context, s authority.Store) error { return s.SetPosition(ctx, "fenced", 1) },
 		"Accept": func(ctx context.Context, s authority.Store) error {
 			return s.Accept(ctx, authority.Accepted{Name: "BusinessCA/tier/fenced", Spec: []byte(`{}`)})
 		},

@@ -1,4 +1,5 @@
-// Package postgres keeps the authorities' store in PostgreSQL, 15 or newer.
+// Package postgres keeps the authorities' store, and a registration authority's,
+// in PostgreSQL, 15 or newer, in a database each.
 package postgres
 
 import (
@@ -14,11 +15,15 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/terrace-pki/terrace/internal/authority"
+	"github.com/terrace-pki/terrace/internal/registration"
 	"github.com/terrace-pki/terrace/internal/store/sqlstore"
 )
 
 //go:embed schema/*.sql
 var schema embed.FS
+
+//go:embed registration/*.sql
+var registrationSchema embed.FS
 
 const (
 	// connections bounds the pool of one process.
@@ -36,7 +41,7 @@ type Config struct {
 	// stands in no error.
 	DSN string
 	// TakeOver begins a new epoch: this process issues, earlier ones are fenced
-	// off. Without it fenced methods return ErrFenced.
+	// off. Without it writes return ErrFenced.
 	TakeOver bool
 	// Now is the clock; nil: time.Now.
 	Now func() time.Time
@@ -54,32 +59,57 @@ func Open(ctx context.Context, c Config) (authority.Store, error) {
 }
 
 func open(ctx context.Context, c Config) (*sqlstore.Store, error) {
-	config, err := pgx.ParseConfig(c.DSN)
+	config, err := configure(c.DSN, schema, "schema")
+	if err != nil {
+		return nil, fmt.Errorf("postgres: open ledger: %w", err)
+	}
+	config.TakeOver, config.Now = c.TakeOver, c.Now
+	return sqlstore.Open(ctx, config)
+}
+
+// OpenRegistration opens an RA's store. Its database is its own; several
+// processes may open it.
+func OpenRegistration(ctx context.Context, dsn string) (registration.Store, error) {
+	config, err := configure(dsn, registrationSchema, "registration")
+	if err != nil {
+		return nil, fmt.Errorf("postgres: open registration store: %w", err)
+	}
+	r, err := sqlstore.OpenRegistration(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// configure makes the pool for a store whose migrations are in a folder of
+// schema. It does not connect yet.
+func configure(dsn string, schema fs.FS, folder string) (sqlstore.Config, error) {
+	config, err := pgx.ParseConfig(dsn)
 	if err != nil {
 		// The parser's error quotes the DSN, so it is not wrapped.
-		return nil, errors.New("postgres: open ledger: the DSN cannot be parsed (it is not shown, as it may hold a password): want postgres://user:password@host:port/database, with a password percent-encoded")
+		return sqlstore.Config{}, errors.New("the DSN cannot be parsed (it is not shown, as it may hold a password): want postgres://user:password@host:port/database, with a password percent-encoded")
 	}
 	if _, set := config.RuntimeParams["idle_in_transaction_session_timeout"]; !set {
 		// A process that hangs must not keep the next one from taking over.
 		config.RuntimeParams["idle_in_transaction_session_timeout"] = "30s"
 	}
 	config.RuntimeParams["application_name"] = "terrace"
-	files, err := fs.Sub(schema, "schema")
+	files, err := fs.Sub(schema, folder)
 	if err != nil {
-		return nil, fmt.Errorf("postgres: open ledger: %w", err)
+		return sqlstore.Config{}, err
 	}
 	db := stdlib.OpenDB(*config, stdlib.OptionAfterConnect(requireDurable))
 	db.SetMaxOpenConns(connections)
 	db.SetMaxIdleConns(connections)
 	db.SetConnMaxIdleTime(5 * time.Minute)
-	return sqlstore.Open(ctx, sqlstore.Config{
+	return sqlstore.Config{
 		Dialect: sqlstore.Dialect{
-			Name: "postgres", Blob: "BYTEA", Schema: files, ForShare: " FOR SHARE",
+			Name: "postgres", Blob: "BYTEA", Schema: files, ForShare: " FOR SHARE", ForUpdate: " FOR UPDATE",
 			LockMigration: fmt.Sprintf("SELECT pg_advisory_xact_lock(%d)", int64(migrationLock)),
 			Retryable:     retryable, Redact: redact,
 		},
-		Writer: db, Reader: db, TakeOver: c.TakeOver, Now: c.Now,
-	})
+		Writer: db, Reader: db,
+	}, nil
 }
 
 // requireDurable refuses a connection whose commits a crash could undo.

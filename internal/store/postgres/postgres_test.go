@@ -61,6 +61,29 @@ func TestStore(t *testing.T) {
 	})
 }
 
+func TestLedgerOfVersion1(t *testing.T) {
+	dsn := postgrestest.Start(t)
+	migration, err := schema.ReadFile("schema/0001_ledger.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := direct(t, dsn)
+	authoritytest.Version1(t, string(migration), func(t *testing.T, statement string, args ...any) {
+		t.Helper()
+		if _, err := db.Exec(statement, args...); err != nil {
+			t.Fatal(err)
+		}
+	}, func(t *testing.T) authoritytest.Database {
+		return authoritytest.Database{Store: openFor(t, Config{DSN: dsn, TakeOver: true}), Count: func(t *testing.T, query string) (n int64) {
+			t.Helper()
+			if err := db.QueryRow(query).Scan(&n); err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}}
+	})
+}
+
 func TestOpenRefuses(t *testing.T) {
 	newer, empty := postgrestest.Start(t), postgrestest.Start(t)
 	openFor(t, Config{DSN: newer, TakeOver: true})
@@ -75,8 +98,8 @@ func TestOpenRefuses(t *testing.T) {
 		c    Config
 		want string
 	}{
-		"newer schema":           {Config{DSN: newer, TakeOver: true}, "version 99, this release knows 1"},
-		"newer schema, shared":   {Config{DSN: newer}, "version 99, this release knows 1"},
+		"newer schema":           {Config{DSN: newer, TakeOver: true}, "version 99, this release knows 2"},
+		"newer schema, shared":   {Config{DSN: newer}, "version 99, this release knows 2"},
 		"without schema, shared": {Config{DSN: empty}, "was it started once?"},
 		"commits are not synced": {Config{DSN: lax, TakeOver: true}, "synchronous_commit is off"},
 	} {
@@ -180,6 +203,7 @@ func TestSchemaRefuses(t *testing.T) {
 		"identity gone":              `DELETE FROM identities`,
 		"leaf changed":               `UPDATE audit_leaves SET at = 0`,
 		"leaf gone":                  `DELETE FROM audit_leaves`,
+		"change about nothing":       `INSERT INTO feed (kind, created_at) VALUES ('Serial', 1)`,
 		"leaves gone":                `TRUNCATE audit_leaves`,
 	} {
 		if _, err := db.Exec(statement); err == nil {
@@ -188,8 +212,12 @@ func TestSchemaRefuses(t *testing.T) {
 	}
 }
 
-func BenchmarkCycle(b *testing.B) {
-	authoritytest.BenchmarkCycle(b, func(b *testing.B) authority.Store {
-		return openFor(b, Config{DSN: postgrestest.Start(b), TakeOver: true})
-	})
+func openBenchmark(b *testing.B) authority.Store {
+	return openFor(b, Config{DSN: postgrestest.Start(b), TakeOver: true})
 }
+
+func BenchmarkCycle(b *testing.B)        { authoritytest.BenchmarkCycle(b, openBenchmark) }
+func BenchmarkRecordIssued(b *testing.B) { authoritytest.BenchmarkRecordIssued(b, openBenchmark) }
+func BenchmarkPerform(b *testing.B)      { authoritytest.BenchmarkPerform(b, openBenchmark) }
+func BenchmarkChanges(b *testing.B)      { authoritytest.BenchmarkChanges(b, openBenchmark) }
+func BenchmarkSequence(b *testing.B)     { authoritytest.BenchmarkSequence(b, openBenchmark) }

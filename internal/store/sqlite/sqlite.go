@@ -1,4 +1,5 @@
-// Package sqlite keeps the authorities' store in one SQLite file.
+// Package sqlite keeps the authorities' store, and a registration authority's, in
+// one SQLite file each.
 package sqlite
 
 import (
@@ -14,11 +15,15 @@ import (
 	"time"
 
 	"github.com/terrace-pki/terrace/internal/authority"
+	"github.com/terrace-pki/terrace/internal/registration"
 	"github.com/terrace-pki/terrace/internal/store/sqlstore"
 )
 
 //go:embed schema/*.sql
 var schema embed.FS
+
+//go:embed registration/*.sql
+var registrationSchema embed.FS
 
 const (
 	// busyTimeout is how long a write waits for another process.
@@ -36,7 +41,7 @@ type Config struct {
 	// write-ahead log need one.
 	Path string
 	// TakeOver begins a new epoch: this process issues, earlier ones are fenced
-	// off. Without it the file must exist, and fenced methods return ErrFenced.
+	// off. Without it the file must exist, and writes return ErrFenced.
 	TakeOver bool
 	// Now is the clock; nil: time.Now.
 	Now func() time.Time
@@ -53,30 +58,52 @@ func Open(ctx context.Context, c Config) (authority.Store, error) {
 }
 
 func open(ctx context.Context, c Config) (*sqlstore.Store, error) {
-	if c.Path == "" {
-		return nil, errors.New("sqlite: open ledger: the path is empty")
-	}
-	path, err := filepath.Abs(c.Path)
+	config, err := configure(c.Path, c.TakeOver, schema, "schema")
 	if err != nil {
 		return nil, fmt.Errorf("sqlite: open ledger: %w", err)
 	}
-	if err := prepareFile(path, c.TakeOver); err != nil {
-		return nil, fmt.Errorf("sqlite: open ledger: %w", err)
-	}
-	files, err := fs.Sub(schema, "schema")
+	config.TakeOver, config.Now = c.TakeOver, c.Now
+	return sqlstore.Open(ctx, config)
+}
+
+// OpenRegistration opens an RA's store in the file path, which is made as a
+// ledger's is. Several processes on one machine may open it.
+func OpenRegistration(ctx context.Context, path string) (registration.Store, error) {
+	config, err := configure(path, true, registrationSchema, "registration")
 	if err != nil {
-		return nil, fmt.Errorf("sqlite: open ledger: %w", err)
+		return nil, fmt.Errorf("sqlite: open registration store: %w", err)
 	}
-	writer := connect(path, url.Values{"_txlock": {"immediate"}}, 1)
-	reader := connect(path, url.Values{"_query_only": {"1"}}, readers)
-	return sqlstore.Open(ctx, sqlstore.Config{
+	r, err := sqlstore.OpenRegistration(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// configure opens the file for a store whose migrations are in a folder of schema.
+func configure(path string, create bool, schema fs.FS, folder string) (sqlstore.Config, error) {
+	if path == "" {
+		return sqlstore.Config{}, errors.New("the path is empty")
+	}
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return sqlstore.Config{}, err
+	}
+	if err := prepareFile(path, create); err != nil {
+		return sqlstore.Config{}, err
+	}
+	files, err := fs.Sub(schema, folder)
+	if err != nil {
+		return sqlstore.Config{}, err
+	}
+	return sqlstore.Config{
 		Dialect: sqlstore.Dialect{
 			Name: "sqlite", Blob: "BLOB", QuestionMark: true, Schema: files,
 			// Every transaction is IMMEDIATE: what interferes waits before it begins.
 			Retryable: func(error) bool { return false },
 		},
-		Writer: writer, Reader: reader, TakeOver: c.TakeOver, Now: c.Now,
-	})
+		Writer: connect(path, url.Values{"_txlock": {"immediate"}}, 1), Reader: connect(path, url.Values{"_query_only": {"1"}}, readers),
+	}, nil
 }
 
 // prepareFile makes the file before SQLite does, because of its mode; SQLite
@@ -98,7 +125,7 @@ func prepareFile(path string, create bool) error {
 	}
 	if info, err := f.Stat(); err == nil && info.Mode().Perm()&0o077 != 0 {
 		if err := f.Chmod(0o600); err != nil {
-			return errors.Join(fmt.Errorf("others may read the ledger: %w", err), f.Close())
+			return errors.Join(fmt.Errorf("others may read the file: %w", err), f.Close())
 		}
 	}
 	return f.Close()

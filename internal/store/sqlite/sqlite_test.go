@@ -42,6 +42,29 @@ func TestStore(t *testing.T) {
 	})
 }
 
+func TestLedgerOfVersion1(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "ledger.db")
+	migration, err := schema.ReadFile("schema/0001_ledger.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := connect(path, nil, 1)
+	defer db.Close()
+	authoritytest.Version1(t, string(migration), func(t *testing.T, statement string, args ...any) {
+		t.Helper()
+		if _, err := db.Exec(statement, args...); err != nil {
+			t.Fatal(err)
+		}
+	}, func(t *testing.T) authoritytest.Database {
+		return authoritytest.Database{Store: openFor(t, Config{Path: path, TakeOver: true}), Count: func(t *testing.T, query string) int64 { return count(t, path, query) }}
+	})
+	for _, statement := range []string{`DELETE FROM audit_leaves`, `UPDATE audit_leaves SET at = 0`} {
+		if err := execute(t, path, statement); err == nil {
+			t.Errorf("after the migration: %s: taken", statement)
+		}
+	}
+}
+
 // count asks the file itself, beside the store.
 func count(t *testing.T, path, query string) (n int64) {
 	t.Helper()
@@ -103,8 +126,8 @@ func TestOpenRefuses(t *testing.T) {
 		c    Config
 		want string
 	}{
-		"newer schema":            {Config{Path: newer, TakeOver: true}, "version 99, this release knows 1"},
-		"newer schema, shared":    {Config{Path: newer}, "version 99, this release knows 1"},
+		"newer schema":            {Config{Path: newer, TakeOver: true}, "version 99, this release knows 2"},
+		"newer schema, shared":    {Config{Path: newer}, "version 99, this release knows 2"},
 		"missing file, shared":    {Config{Path: filepath.Join(dir, "missing.db")}, "was it started once?"},
 		"without schema, shared":  {Config{Path: empty}, "was it started once?"},
 		"not a database":          {Config{Path: garbage, TakeOver: true}, "not a database"},
@@ -141,6 +164,8 @@ func TestSchemaRefuses(t *testing.T) {
 		"identity gone":              `DELETE FROM identities`,
 		"leaf changed":               `UPDATE audit_leaves SET at = 0`,
 		"leaf gone":                  `DELETE FROM audit_leaves`,
+		"change about nothing":       `INSERT INTO feed (kind, created_at) VALUES ('Serial', 1)`,
+		"change about two things":    `INSERT INTO feed (kind, serial, authority, generation, shard, created_at) SELECT 'Serial', serial, authority, 1, 0, 1 FROM serials`,
 	} {
 		if err := execute(t, path, statement); err == nil {
 			t.Errorf("%s: taken", name)
@@ -192,8 +217,12 @@ func TestSerialDrawnTwice(t *testing.T) {
 	}
 }
 
-func BenchmarkCycle(b *testing.B) {
-	authoritytest.BenchmarkCycle(b, func(b *testing.B) authority.Store {
-		return openFor(b, Config{Path: filepath.Join(b.TempDir(), "ledger.db"), TakeOver: true})
-	})
+func openBenchmark(b *testing.B) authority.Store {
+	return openFor(b, Config{Path: filepath.Join(b.TempDir(), "ledger.db"), TakeOver: true})
 }
+
+func BenchmarkCycle(b *testing.B)        { authoritytest.BenchmarkCycle(b, openBenchmark) }
+func BenchmarkRecordIssued(b *testing.B) { authoritytest.BenchmarkRecordIssued(b, openBenchmark) }
+func BenchmarkPerform(b *testing.B)      { authoritytest.BenchmarkPerform(b, openBenchmark) }
+func BenchmarkChanges(b *testing.B)      { authoritytest.BenchmarkChanges(b, openBenchmark) }
+func BenchmarkSequence(b *testing.B)     { authoritytest.BenchmarkSequence(b, openBenchmark) }

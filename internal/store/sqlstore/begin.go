@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -224,11 +223,8 @@ func checkBegin(issuer authority.IssuerKey, shards int32, identities []authority
 	}
 	seen := make(map[[3]string]struct{}, len(identities))
 	for _, id := range identities {
-		if err := errors.Join(bounded("identity kind", len(id.Kind), 63), bounded("identity name", len(id.Name), 253)); err != nil {
+		if err := checkName("identity", id.Kind, id.Namespace, id.Name); err != nil {
 			return err
-		}
-		if len(id.Namespace) > 63 { // empty for what is cluster-scoped
-			return fmt.Errorf("identity namespace: %d bytes: want at most 63", len(id.Namespace))
 		}
 		name := [3]string{id.Kind, id.Namespace, id.Name}
 		if _, twice := seen[name]; twice {

@@ -84,7 +84,11 @@ func (s *Store) Accept(ctx context.Context, a authority.Accepted) error {
 		if n, err := res.RowsAffected(); err != nil || n == 0 {
 			return err
 		}
-		return s.audit(ctx, tx, s.now(), []leaf{{actAccept, "accepted/" + a.Name, detail{"spec": fingerprint(a.Spec)}}})
+		now := s.now()
+		if err := s.feedAccepted(ctx, tx, now, a.Name); err != nil {
+			return err
+		}
+		return s.audit(ctx, tx, now, []leaf{{actAccept, "accepted/" + a.Name, detail{"spec": fingerprint(a.Spec)}}})
 	})
 }
 

@@ -102,9 +102,9 @@ func (s *Store) exec(ctx context.Context, tx *sql.Tx, b *bulk, rows int, row fun
 }
 
 // query runs b over rows and scan over each row of the answer.
-func (s *Store) query(ctx context.Context, tx *sql.Tx, b *bulk, rows int, row func(args []any, i int) []any, scan func(*sql.Rows) error) error {
+func (s *Store) query(ctx context.Context, q rowsQuerier, b *bulk, rows int, row func(args []any, i int) []any, scan func(*sql.Rows) error) error {
 	return each(rows, func(first, n int) error {
-		found, err := tx.QueryContext(ctx, s.texts.get(s.c.Dialect, b, n), b.args(first, n, row, nil)...)
+		found, err := q.QueryContext(ctx, s.texts.get(s.c.Dialect, b, n), b.args(first, n, row, nil)...)
 		if err != nil {
 			return err
 		}

@@ -71,7 +71,11 @@ func (s *Store) SaveCRL(ctx context.Context, crl authority.CRL) error {
 		if err != nil {
 			return fmt.Errorf("drop old lists: %w", err)
 		}
-		return s.audit(ctx, tx, s.now(), []leaf{{actCRL, crlSubject(crl.Issuer, crl.Shard), detail{
+		now := s.now()
+		if err := s.feedCRL(ctx, tx, now, crl); err != nil {
+			return err
+		}
+		return s.audit(ctx, tx, now, []leaf{{actCRL, crlSubject(crl.Issuer, crl.Shard), detail{
 			"number": strconv.FormatInt(crl.Number, 10), "crl": fingerprint(crl.DER)}}})
 	})
 }

@@ -28,11 +28,6 @@ var recordIssued = bulk{
 	columns: []string{"TEXT", "BYTES"},
 }
 
-var insertOutbox = bulk{
-	before:  `INSERT INTO outbox (kind, serial, state, created_at) `,
-	columns: []string{"TEXT", "TEXT", "TEXT", "BIGINT"},
-}
-
 // abandon puts the serial on the CRL: the device may have signed under it.
 // It takes the time and the epoch.
 const abandon = `UPDATE serials SET state = 'Abandoned', revoked_at = $1, reason = 5, epoch = $2`
@@ -102,17 +97,17 @@ func (s *Store) RecordIssued(ctx context.Context, issuer authority.IssuerKey, is
 		if n != int64(len(issued)) {
 			return refuse(ctx, tx, issuer, serials, authority.StateIssued)
 		}
-		_, err = s.exec(ctx, tx, &insertOutbox, len(issued), func(args []any, i int) []any {
-			return append(args, "CertificateIssued", string(issued[i].Serial), "Pending", now)
-		})
-		if err != nil {
-			return fmt.Errorf("write outbox: %w", err)
+		if err := s.feedSerials(ctx, tx, now, serials...); err != nil {
+			return err
 		}
 		leaves := make([]leaf, len(issued))
 		for i, is := range issued {
 			leaves[i] = leaf{actIssue, serialSubject(string(is.Serial)), detail{"certificate": fingerprint(is.Certificate)}}
 		}
-		return s.audit(ctx, tx, now, leaves)
+		if err := s.audit(ctx, tx, now, leaves); err != nil {
+			return err
+		}
+		return countIssued(ctx, tx, issuer, len(issued))
 	})
 }
 
@@ -129,6 +124,9 @@ func (s *Store) Abandon(ctx context.Context, issuer authority.IssuerKey, serial 
 			return err
 		} else if n == 0 {
 			return refuse(ctx, tx, issuer, []pki.Serial{serial}, authority.StateAbandoned)
+		}
+		if err := s.feedSerials(ctx, tx, now, serial); err != nil {
+			return err
 		}
 		return s.audit(ctx, tx, now, []leaf{{actAbandon, serialSubject(string(serial)), detail{"cause": "call"}}})
 	})

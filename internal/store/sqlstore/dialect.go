@@ -21,9 +21,9 @@ type Dialect struct {
 	// LockMigration is a statement that keeps other migrations out until its
 	// transaction ends; empty when beginning a transaction does that.
 	LockMigration string
-	// ForShare is the row-locking clause of SELECT; empty when
+	// ForShare and ForUpdate are the row-locking clauses of SELECT; empty when
 	// there is only one writer.
-	ForShare string
+	ForShare, ForUpdate string
 	// Schema holds the migrations, NNNN_name.sql from 0001.
 	Schema fs.FS
 	// Retryable says that a statement failed only because of other transactions
@@ -39,8 +39,8 @@ type Config struct {
 	// Writer begins transactions that no other writer interleaves with, or locks
 	// rows as the dialect says. Reader serves what needs no transaction. They may be the same.
 	Writer, Reader *sql.DB
-	// TakeOver begins a new epoch. Without it only what is not fenced works, and
-	// the schema must be current already.
+	// TakeOver begins a new epoch. Without it nothing can be written, and the
+	// schema must be current already.
 	TakeOver bool
 	Now      func() time.Time // default time.Now
 	Random   io.Reader        // default crypto/rand; for serials

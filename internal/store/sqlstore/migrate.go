@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"slices"
 	"strconv"
+
+	"github.com/terrace-pki/terrace/internal/pki"
 )
 
 type migration struct {
@@ -41,21 +43,21 @@ func (d Dialect) migrations() ([]migration, error) {
 
 // migrate applies what is missing, all in one transaction: die in it, and the
 // schema is the one before.
-func (s *Store) migrate(ctx context.Context) error {
-	all, err := s.c.Dialect.migrations()
+func (d *database) migrate(ctx context.Context) error {
+	all, err := d.c.Dialect.migrations()
 	if err != nil {
 		return err
 	}
-	return s.tx(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		if lock := s.c.Dialect.LockMigration; lock != "" {
+	return d.tx(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		if lock := d.c.Dialect.LockMigration; lock != "" {
 			if _, err := tx.ExecContext(ctx, lock); err != nil {
 				return fmt.Errorf("lock schema: %w", err)
 			}
 		}
-		if _, err := tx.ExecContext(ctx, `CREATE TABLE IF NOT EXISTS schema_version (version BIGINT PRIMARY KEY)`); err != nil {
-			return fmt.Errorf("create schema_version: %w", err)
+		if _, err := tx.ExecContext(ctx, `CREATE TABLE IF NOT EXISTS `+d.versions+` (version BIGINT PRIMARY KEY)`); err != nil {
+			return fmt.Errorf("create "+d.versions+": %w", err)
 		}
-		have, err := schemaVersion(ctx, tx)
+		have, err := d.schemaVersion(ctx, tx)
 		if err != nil {
 			return err
 		}
@@ -66,7 +68,7 @@ func (s *Store) migrate(ctx context.Context) error {
 			if _, err := tx.ExecContext(ctx, m.text); err != nil {
 				return fmt.Errorf("apply migration %d: %w", m.version, err)
 			}
-			if _, err := tx.ExecContext(ctx, `INSERT INTO schema_version (version) VALUES ($1)`, m.version); err != nil {
+			if _, err := tx.ExecContext(ctx, `INSERT INTO `+d.versions+` (version) VALUES ($1)`, m.version); err != nil {
 				return fmt.Errorf("record migration %d: %w", m.version, err)
 			}
 		}
@@ -75,12 +77,12 @@ func (s *Store) migrate(ctx context.Context) error {
 }
 
 // requireSchema changes nothing: the process that issues migrates.
-func (s *Store) requireSchema(ctx context.Context) error {
-	all, err := s.c.Dialect.migrations()
+func (d *database) requireSchema(ctx context.Context) error {
+	all, err := d.c.Dialect.migrations()
 	if err != nil {
 		return err
 	}
-	have, err := schemaVersion(ctx, s.c.Reader)
+	have, err := d.schemaVersion(ctx, d.c.Reader)
 	if err != nil {
 		return fmt.Errorf("%w (the process that issues makes the ledger; was it started once?)", err)
 	}
@@ -104,9 +106,9 @@ type querier interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
-func schemaVersion(ctx context.Context, q querier) (int64, error) {
+func (d *database) schemaVersion(ctx context.Context, q querier) (int64, error) {
 	var have int64
-	if err := q.QueryRowContext(ctx, `SELECT COALESCE(MAX(version), 0) FROM schema_version`).Scan(&have); err != nil {
+	if err := q.QueryRowContext(ctx, `SELECT COALESCE(MAX(version), 0) FROM `+d.versions).Scan(&have); err != nil {
 		return 0, fmt.Errorf("read schema version: %w", err)
 	}
 	return have, nil
@@ -129,12 +131,15 @@ func (s *Store) beginEpoch(ctx context.Context, tx *sql.Tx) error {
 		return fmt.Errorf("abandon what was intended: %w", err)
 	}
 	leaves := []leaf{{actTakeover, "epoch/" + strconv.FormatInt(epoch, 10), nil}}
-	abandoned, err := scanAll(rows, func(rows *sql.Rows) (serial string, err error) { return serial, rows.Scan(&serial) })
+	abandoned, err := scanAll(rows, func(rows *sql.Rows) (serial pki.Serial, err error) { return serial, rows.Scan(&serial) })
 	if err != nil {
 		return fmt.Errorf("abandon what was intended: %w", err)
 	}
 	for _, serial := range abandoned {
-		leaves = append(leaves, leaf{actAbandon, serialSubject(serial), detail{"cause": "takeover"}})
+		leaves = append(leaves, leaf{actAbandon, serialSubject(string(serial)), detail{"cause": "takeover"}})
+	}
+	if err := s.feedSerials(ctx, tx, now, abandoned...); err != nil {
+		return err
 	}
 	if err := s.audit(ctx, tx, now, leaves); err != nil {
 		return err

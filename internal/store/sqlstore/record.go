@@ -113,12 +113,4 @@ func (s *Store) Find(ctx context.Context, kind, namespace, name string) (authori
 	return r, s.failed("find record", err)
 }
 
-// Count returns the number of Issued serials of issuer.
-func (s *Store) Count(ctx context.Context, issuer authority.IssuerKey) (int64, error) {
-	var n int64
-	err := s.c.Reader.QueryRowContext(ctx, `SELECT COUNT(*) FROM serials WHERE authority = $1 AND generation = $2 AND state = 'Issued'`,
-		issuer.Authority, issuer.Generation).Scan(&n)
-	return n, s.failed("count issued serials", err)
-}
-
 func notFound(err error) bool { return errors.Is(err, sql.ErrNoRows) }

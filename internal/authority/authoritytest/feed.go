@@ -1,0 +1,285 @@
+package authoritytest
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/terrace-pki/terrace/internal/authority"
+	"github.com/terrace-pki/terrace/internal/pki"
+)
+
+// sequence numbers everything, in passes of limit.
+func sequence(t *testing.T, s authority.Store, limit int) (total int) {
+	t.Helper()
+	for {
+		n, err := s.Sequence(t.Context(), limit)
+		must(t, err)
+		if n > limit {
+			t.Fatalf("%d numbered, limit is %d", n, limit)
+		}
+		if total += n; n == 0 {
+			return total
+		}
+	}
+}
+
+func changes(t *testing.T, s authority.Store, after int64, limit int) ([]authority.Change, int64) {
+	t.Helper()
+	all, next, err := s.Changes(t.Context(), after, limit)
+	must(t, err)
+	return all, next
+}
+
+func head(t *testing.T, s authority.Store) int64 {
+	t.Helper()
+	n, err := s.Head(t.Context())
+	must(t, err)
+	return n
+}
+
+func feedNumbers(t *testing.T, d Database) {
+	if all, next := changes(t, d.Store, 0, 10); len(all) != 0 || next != 0 || head(t, d.Store) != 0 {
+		t.Fatalf("an empty feed: %v, next %d", all, next)
+	}
+	if n := sequence(t, d.Store, 10); n != 0 {
+		t.Fatalf("%d numbered of nothing", n)
+	}
+	const n = 300
+	serials := issue(t, d.Store, expiry, identities("a", 200)...)
+	serials = append(serials, issue(t, d.Store, expiry, identities("b", n-200)...)...)
+	if waiting, err := d.Store.Unsequenced(t.Context()); err != nil || waiting != n {
+		t.Errorf("unsequenced: %d, %v, want %d", waiting, err, n)
+	}
+	if all, _ := changes(t, d.Store, 0, 10); len(all) != 0 {
+		t.Errorf("%d changes without a number are seen", len(all))
+	}
+	if got := sequence(t, d.Store, 128); got != n {
+		t.Fatalf("%d numbered, want %d", got, n)
+	}
+	var got []pki.Serial
+	after := int64(0)
+	for {
+		all, next := changes(t, d.Store, after, 77)
+		if len(all) == 0 {
+			break
+		}
+		for _, c := range all {
+			if after++; c.Seq != after || c.Kind != authority.ChangeSerial {
+				t.Fatalf("change %d of kind %s, want number %d", c.Seq, c.Kind, after)
+			}
+			got = append(got, c.Record.Serial)
+		}
+		if next != after {
+			t.Fatalf("next is %d after change %d", next, after)
+		}
+	}
+	equal(t, "serials in the order of their slices", got, serials)
+	if h := head(t, d.Store); h != n {
+		t.Errorf("head %d, want %d", h, n)
+	}
+	if waiting, err := d.Store.Unsequenced(t.Context()); err != nil || waiting != 0 {
+		t.Errorf("unsequenced: %d, %v", waiting, err)
+	}
+	if all, next := changes(t, d.Store, n+5, 10); len(all) != 0 || next != n+5 {
+		t.Errorf("beyond the head: %d changes, next %d", len(all), next)
+	}
+	for _, limit := range []int{0, authority.MaxChanges + 1} {
+		if _, err := d.Store.Sequence(t.Context(), limit); err == nil {
+			t.Errorf("sequence took limit %d", limit)
+		}
+		if _, _, err := d.Store.Changes(t.Context(), 0, limit); err == nil {
+			t.Errorf("changes took limit %d", limit)
+		}
+	}
+}
+
+// feedPresent: an early number shows the state of today, and of several changes
+// in one answer only the last stays.
+func feedPresent(t *testing.T, d Database) {
+	s := issue(t, d.Store, expiry, identities("present", 2)...)
+	perform(t, d.Store, act("hold", authority.VerbHold, s[0]))
+	perform(t, d.Store, act("release", authority.VerbRelease, s[0]))
+	perform(t, d.Store, act("revoke", authority.VerbRevoke, s[0]))
+	sequence(t, d.Store, 100)
+	now := []authority.Record{status(t, d.Store, issuer, s[0]), status(t, d.Store, issuer, s[1])}
+	if now[0].Revocation == nil || now[0].Certificate == nil {
+		t.Fatalf("record %+v", now[0])
+	}
+	all, next := changes(t, d.Store, 0, 100)
+	equal(t, "all at once", all, []authority.Change{{Seq: 2, Kind: authority.ChangeSerial, Record: &now[1]}, {Seq: 5, Kind: authority.ChangeSerial, Record: &now[0]}})
+	if next != 5 {
+		t.Errorf("next %d, want 5", next)
+	}
+	for after, want := range []authority.Record{now[0], now[1], now[0], now[0], now[0]} {
+		one, next := changes(t, d.Store, int64(after), 1)
+		equal(t, fmt.Sprintf("change after %d", after), one, []authority.Change{{Seq: int64(after) + 1, Kind: authority.ChangeSerial, Record: &want}})
+		if next != int64(after)+1 {
+			t.Errorf("next %d", next)
+		}
+	}
+}
+
+// feedEach: one entry for each kind of change, none for what changes nothing.
+func feedEach(t *testing.T, d Database) {
+	ctx := t.Context()
+	spec := authority.Accepted{Name: "BusinessCA/t/b", Spec: []byte("{}")}
+	list := crlOf(5, "list 5")
+	for range 2 { // again it changes nothing
+		must(t, d.Store.Accept(ctx, spec))
+		must(t, d.Store.SaveCRL(ctx, list))
+	}
+	must(t, d.Store.SaveCRL(ctx, crlOf(4, "list 4"))) // does not become current
+	lost := serialsOf(begin(t, d.Store, identities("lost", 2)...))
+	must(t, d.Store.RecordIntent(ctx, issuer, intents(expiry, lost...)))
+	must(t, d.Store.Abandon(ctx, issuer, lost[0]))
+	next := d.Reopen(t) // abandons the other
+	if n := sequence(t, next, 100); n != 4 {
+		t.Errorf("%d changes, want 4", n)
+	}
+	first, second := status(t, next, issuer, lost[0]), status(t, next, issuer, lost[1])
+	want := []authority.Change{
+		{Seq: 1, Kind: authority.ChangeAccepted, Accepted: &spec}, {Seq: 2, Kind: authority.ChangeCRL, CRL: &list},
+		{Seq: 3, Kind: authority.ChangeSerial, Record: &first}, {Seq: 4, Kind: authority.ChangeSerial, Record: &second},
+	}
+	all, _ := changes(t, next, 0, 100)
+	equal(t, "changes", all, want)
+	if first.State != authority.StateAbandoned || second.State != authority.StateAbandoned {
+		t.Errorf("serials are %s and %s", first.State, second.State)
+	}
+}
+
+// feedLarge: an answer holds less than was asked for rather than too many bytes.
+func feedLarge(t *testing.T, d Database) {
+	const lists, size = 5, 7 << 20
+	for shard := range int32(lists) {
+		c := crlOf(1, "")
+		c.Shard, c.DER = shard, bytes.Repeat([]byte{byte(shard)}, size)
+		must(t, d.Store.SaveCRL(t.Context(), c))
+	}
+	sequence(t, d.Store, 100)
+	seen, calls, after := 0, 0, int64(0)
+	for {
+		all, next := changes(t, d.Store, after, 100)
+		if len(all) == 0 {
+			break
+		}
+		if len(all)*size > 16<<20 {
+			t.Errorf("an answer of %d MiB", len(all)*size>>20)
+		}
+		calls++
+		seen += len(all)
+		after = next
+	}
+	if seen != lists || calls != 3 {
+		t.Errorf("%d lists in %d answers, want %d in 3", seen, calls, lists)
+	}
+}
+
+// feedConcurrently: whatever writers and sequencers do at the same time, the
+// numbers have no gap, and a reader who goes by them misses nothing.
+func feedConcurrently(t *testing.T, d Database) {
+	const writers, slices = 4, 15
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var writing, sequencing sync.WaitGroup
+	var mu sync.Mutex
+	written := map[pki.Serial]bool{}
+	for w := range writers {
+		writing.Go(func() {
+			for i := range slices {
+				ids := identities(fmt.Sprintf("w%d-%d", w, i), 3)
+				begun, err := d.Store.Begin(ctx, issuer, 1, ids)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				serials := serialsOf(begun)
+				if err := d.Store.RecordIntent(ctx, issuer, intents(expiry, serials...)); err != nil {
+					t.Error(err)
+				}
+				if err := d.Store.RecordIssued(ctx, issuer, issueds(serials...)); err != nil {
+					t.Error(err)
+				}
+				mu.Lock()
+				for _, s := range serials {
+					written[s] = true
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	done := make(chan struct{})
+	for range 2 {
+		sequencing.Go(func() {
+			for last := false; ; {
+				select {
+				case <-done:
+					last = true
+				case <-time.After(time.Millisecond):
+				}
+				n, err := d.Store.Sequence(ctx, 7)
+				if err != nil {
+					t.Error(err)
+				}
+				if err != nil || last && n == 0 {
+					return
+				}
+			}
+		})
+	}
+	read := map[pki.Serial]bool{}
+	sequencing.Go(func() {
+		for after := int64(0); after < writers*slices*3 && ctx.Err() == nil; {
+			all, next, err := d.Store.Changes(ctx, after, 50)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			for _, c := range all {
+				if after++; c.Seq != after {
+					t.Errorf("number %d after %d", c.Seq, after-1)
+				}
+				read[c.Record.Serial] = true
+			}
+			after = next
+		}
+	})
+	time.AfterFunc(time.Minute, stop)
+	writing.Wait()
+	close(done)
+	sequencing.Wait()
+	if d := cmp.Diff(written, read); d != "" {
+		t.Errorf("written and read differ:\n%s", d)
+	}
+	if h := head(t, d.Store); h != writers*slices*3 {
+		t.Errorf("head %d, want %d", h, writers*slices*3)
+	}
+}
+
+func feedPositions(t *testing.T, d Database) {
+	ctx := t.Context()
+	for _, step := range []struct {
+		consumer string
+		set      int64
+	}{{"Directory/tier/master", 7}, {"ValidationService/tier/public/0", 9}, {"Directory/tier/master", 8}, {"Directory/tier/master", 2}} {
+		must(t, d.Store.SetPosition(ctx, step.consumer, step.set))
+		if got, err := d.Store.Position(ctx, step.consumer); err != nil || got != step.set {
+			t.Errorf("position of %s: %d, %v, want %d", step.consumer, got, err, step.set)
+		}
+	}
+	if got, err := d.Store.Position(ctx, "new"); err != nil || got != 0 {
+		t.Errorf("position of a new consumer: %d, %v", got, err)
+	}
+	if got, err := d.Reopen(t).Position(ctx, "ValidationService/tier/public/0"); err != nil || got != 9 {
+		t.Errorf("position after a takeover: %d, %v", got, err)
+	}
+	if d.Store.SetPosition(ctx, "", 1) == nil || d.Store.SetPosition(ctx, "x", -1) == nil {
+		t.Error("a consumer without a name, or a negative position, is taken")
+	}
+}

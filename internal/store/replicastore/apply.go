@@ -1,0 +1,148 @@
+package replicastore
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/terrace-pki/terrace/internal/authority"
+	"github.com/terrace-pki/terrace/internal/replica"
+)
+
+// Apply implements [replica.Store]. Die before the commit, and the sender goes
+// on from the position before; die after it, and the node tells the new one.
+func (s *Store) Apply(ctx context.Context, p replica.Push, at time.Time) (replica.State, error) {
+	var state replica.State
+	err := inTx(ctx, s.writer, func(tx *sql.Tx) (err error) {
+		if state, err = readState(ctx, tx); err != nil {
+			return err
+		}
+		if p.After > state.Position {
+			return replica.ErrGap
+		}
+		w := &writer{tx: tx, issuers: map[authority.IssuerKey]int64{}}
+		if err := w.apply(ctx, p, &state); err != nil {
+			return err
+		}
+		state.PushedAt, state.Head = at.Truncate(time.Microsecond).UTC(), p.Head
+		state.Position = max(state.Position, p.Next)
+		state.Filled = state.Filled || state.Position >= p.Head
+		_, err = tx.ExecContext(ctx, `UPDATE node SET position = ?, head = ?, serials = ?, filled = ?, pushed_at = ?`,
+			state.Position, state.Head, state.Serials, state.Filled, at.UnixMicro())
+		return err
+	})
+	switch {
+	case errors.Is(err, replica.ErrGap):
+		return state, fmt.Errorf("apply push after %d at position %d: %w", p.After, state.Position, replica.ErrGap)
+	case err != nil:
+		return replica.State{}, fmt.Errorf("apply push after %d: %w", p.After, err)
+	}
+	return state, nil
+}
+
+// writer writes one push.
+type writer struct {
+	tx      *sql.Tx
+	issuers map[authority.IssuerKey]int64
+}
+
+func (w *writer) apply(ctx context.Context, p replica.Push, state *replica.State) error {
+	if c := p.Config; c != nil && c.Revision > state.Revision {
+		text, err := json.Marshal(c)
+		if err != nil {
+			return fmt.Errorf("encode configuration: %w", err)
+		}
+		if _, err := w.tx.ExecContext(ctx, `UPDATE node SET revision = ?, digest = ?, config = ?`, c.Revision, c.Digest, text); err != nil {
+			return fmt.Errorf("write configuration: %w", err)
+		}
+		state.Revision, state.Digest = c.Revision, c.Digest
+	}
+	if p.CRL != nil {
+		if err := w.crl(ctx, *p.CRL); err != nil {
+			return fmt.Errorf("write CRL %s: %w", p.CRL.Issuer.CRLFileName(p.CRL.Shard), err)
+		}
+	}
+	return w.statuses(ctx, p.Changes, state)
+}
+
+func (w *writer) statuses(ctx context.Context, changes []replica.Change, state *replica.State) error {
+	if len(changes) == 0 || changes[len(changes)-1].Seq <= state.Position {
+		return nil
+	}
+	// Most rows are new; the two statements tell new ones for the count.
+	insert, err := w.tx.PrepareContext(ctx, `INSERT INTO statuses (not_after, revoked_at, reason, issuer, serial) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = insert.Close() }() // the transaction decides
+	for _, c := range changes {
+		if c.Seq <= state.Position {
+			continue // it is held, and may be newer than this
+		}
+		args, err := w.row(ctx, c.Status)
+		if err != nil {
+			return err
+		}
+		res, err := insert.ExecContext(ctx, args...)
+		if err != nil {
+			return fmt.Errorf("write status of serial %s: %w", c.Serial, err)
+		}
+		if n, err := res.RowsAffected(); err != nil {
+			return err
+		} else if n == 1 {
+			state.Serials++
+			continue
+		}
+		if _, err := w.tx.ExecContext(ctx, `UPDATE statuses SET not_after = ?, revoked_at = ?, reason = ? WHERE issuer = ? AND serial = ?`, args...); err != nil {
+			return fmt.Errorf("write status of serial %s: %w", c.Serial, err)
+		}
+	}
+	return nil
+}
+
+func (w *writer) row(ctx context.Context, s replica.Status) ([]any, error) {
+	serial, err := replica.SerialBytes(s.Serial)
+	if err != nil {
+		return nil, err
+	}
+	issuer, err := w.issuer(ctx, s.Issuer)
+	if err != nil {
+		return nil, err
+	}
+	var revokedAt, reason any
+	if s.Revocation != nil {
+		revokedAt, reason = s.Revocation.At.UnixMicro(), int(s.Revocation.Reason)
+	}
+	return []any{s.NotAfter.Unix(), revokedAt, reason, issuer, serial}, nil
+}
+
+// issuer returns the row of an issuer and makes it when it is new.
+func (w *writer) issuer(ctx context.Context, k authority.IssuerKey) (int64, error) {
+	if id, ok := w.issuers[k]; ok {
+		return id, nil
+	}
+	var id int64
+	err := w.tx.QueryRowContext(ctx, `INSERT INTO issuers (authority, generation) VALUES (?, ?)
+		ON CONFLICT (authority, generation) DO UPDATE SET generation = excluded.generation RETURNING id`, k.Authority, k.Generation).Scan(&id)
+	if err != nil {
+		return 0, fmt.Errorf("write issuer %s: %w", k.Authority, err)
+	}
+	w.issuers[k] = id
+	return id, nil
+}
+
+// crl keeps a list in place of one with a lower number.
+func (w *writer) crl(ctx context.Context, c authority.CRL) error {
+	issuer, err := w.issuer(ctx, c.Issuer)
+	if err != nil {
+		return err
+	}
+	_, err = w.tx.ExecContext(ctx, `INSERT INTO crls (issuer, shard, number, this_update, next_update, der) VALUES (?, ?, ?, ?, ?, ?)
+		ON CONFLICT (issuer, shard) DO UPDATE SET number = excluded.number, this_update = excluded.this_update,
+		next_update = excluded.next_update, der = excluded.der WHERE excluded.number > crls.number`,
+		issuer, c.Shard, c.Number, c.ThisUpdate.Unix(), c.NextUpdate.Unix(), c.DER)
+	return err
+}

@@ -1,0 +1,145 @@
+// Package replicastore keeps the replica of a validation node in one SQLite
+// file: write-ahead log, synchronous FULL, one writer beside many readers.
+package replicastore
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"time"
+
+	"github.com/terrace-pki/terrace/internal/authority"
+	"github.com/terrace-pki/terrace/internal/pki"
+	"github.com/terrace-pki/terrace/internal/replica"
+)
+
+// Store is a replica in a file.
+type Store struct {
+	writer, reader *sql.DB
+	status         *sql.Stmt
+}
+
+var _ replica.Store = (*Store)(nil)
+
+const statusQuery = `SELECT s.not_after, s.revoked_at, s.reason FROM issuers i JOIN statuses s ON s.issuer = i.id
+	WHERE i.authority = ? AND i.generation = ? AND s.serial = ?`
+
+// Open opens the file at path and makes it when it is absent, mode 0600. It
+// must be on a local file system.
+func Open(ctx context.Context, path string) (*Store, error) {
+	s, err := open(ctx, path)
+	if err != nil {
+		return nil, fmt.Errorf("open replica %s: %w", path, err)
+	}
+	return s, nil
+}
+
+func open(ctx context.Context, path string) (_ *Store, err error) {
+	if path == "" {
+		return nil, errors.New("the path is empty")
+	}
+	if path, err = filepath.Abs(path); err != nil {
+		return nil, err
+	}
+	if err := prepareFile(path); err != nil {
+		return nil, err
+	}
+	s := &Store{writer: connect(path, url.Values{"_txlock": {"immediate"}}, 1), reader: connect(path, url.Values{"_query_only": {"1"}}, readers)}
+	if err = migrate(ctx, s.writer); err == nil {
+		s.status, err = s.reader.PrepareContext(ctx, statusQuery)
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// Close closes the file.
+func (s *Store) Close() error {
+	var failed error
+	if s.status != nil {
+		failed = s.status.Close()
+	}
+	return errors.Join(failed, s.reader.Close(), s.writer.Close())
+}
+
+// State implements [replica.Store].
+func (s *Store) State(ctx context.Context) (replica.State, error) {
+	state, err := readState(ctx, s.reader)
+	if err != nil {
+		return replica.State{}, fmt.Errorf("read state of replica: %w", err)
+	}
+	return state, nil
+}
+
+type querier interface {
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+func readState(ctx context.Context, q querier) (replica.State, error) {
+	var state replica.State
+	var pushed sql.NullInt64
+	err := q.QueryRowContext(ctx, `SELECT position, head, serials, filled, pushed_at, revision, digest FROM node`).Scan(
+		&state.Position, &state.Head, &state.Serials, &state.Filled, &pushed, &state.Revision, &state.Digest)
+	if pushed.Valid {
+		state.PushedAt = time.UnixMicro(pushed.Int64).UTC()
+	}
+	return state, err
+}
+
+// Config implements [replica.Store].
+func (s *Store) Config(ctx context.Context) (replica.Config, error) {
+	var text []byte
+	var c replica.Config
+	err := s.reader.QueryRowContext(ctx, `SELECT config FROM node`).Scan(&text)
+	if err == nil && text != nil {
+		err = json.Unmarshal(text, &c)
+	}
+	if err != nil {
+		return replica.Config{}, fmt.Errorf("read configuration of replica: %w", err)
+	}
+	return c, nil
+}
+
+// Status implements [replica.Store].
+func (s *Store) Status(ctx context.Context, issuer authority.IssuerKey, serial pki.Serial) (replica.Status, error) {
+	key, err := replica.SerialBytes(serial)
+	if err != nil {
+		return replica.Status{}, fmt.Errorf("read status: %w", err)
+	}
+	status := replica.Status{Issuer: issuer, Serial: serial}
+	var notAfter int64
+	var revokedAt, reason sql.NullInt64
+	err = s.status.QueryRowContext(ctx, issuer.Authority, issuer.Generation, key).Scan(&notAfter, &revokedAt, &reason)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = replica.ErrNotFound
+	}
+	if err != nil {
+		return replica.Status{}, fmt.Errorf("read status of serial %s: %w", serial, err)
+	}
+	status.NotAfter = time.Unix(notAfter, 0).UTC()
+	if revokedAt.Valid {
+		status.Revocation = &authority.Revocation{At: time.UnixMicro(revokedAt.Int64).UTC(), Reason: pki.Reason(reason.Int64)}
+	}
+	return status, nil
+}
+
+// CRL implements [replica.Store].
+func (s *Store) CRL(ctx context.Context, issuer authority.IssuerKey, shard int32) (authority.CRL, error) {
+	crl := authority.CRL{Issuer: issuer, Shard: shard}
+	var this, next int64
+	err := s.reader.QueryRowContext(ctx, `SELECT c.number, c.this_update, c.next_update, c.der FROM issuers i JOIN crls c ON c.issuer = i.id
+		WHERE i.authority = ? AND i.generation = ? AND c.shard = ?`, issuer.Authority, issuer.Generation, shard).Scan(&crl.Number, &this, &next, &crl.DER)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = replica.ErrNotFound
+	}
+	if err != nil {
+		return authority.CRL{}, fmt.Errorf("read CRL %s: %w", issuer.CRLFileName(shard), err)
+	}
+	crl.ThisUpdate, crl.NextUpdate = time.Unix(this, 0).UTC(), time.Unix(next, 0).UTC()
+	return crl, nil
+}

@@ -1,0 +1,182 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/terrace-pki/terrace/internal/authority"
+	"github.com/terrace-pki/terrace/internal/pki"
+)
+
+// Perform carries an act out and records it, once ever; see [authority.Acts].
+func (s *Store) Perform(ctx context.Context, act authority.Act) (authority.Performed, error) {
+	const operation = "perform act"
+	act, err := checkAct(act)
+	if err != nil {
+		return authority.Performed{}, s.failed(operation, err)
+	}
+	var done authority.Performed
+	// Die before the commit: nothing happened. Die after: the next call returns
+	// what this one recorded.
+	err = s.fenced(ctx, operation, func(ctx context.Context, tx *sql.Tx) error {
+		known, err := findAct(ctx, tx, act.Identity.Kind, act.Identity.Namespace, act.Identity.Name)
+		switch {
+		case err == nil && known.Identity.Digest != act.Identity.Digest:
+			return fmt.Errorf("%s: %w", identityName(act.Identity), authority.ErrActConflict)
+		case err == nil:
+			done, done.Adopted = known, true
+			return nil
+		case !errors.Is(err, authority.ErrNotFound):
+			return err
+		}
+		now := s.now()
+		done = authority.Performed{Act: act, RecordedAt: time.UnixMicro(now).UTC()}
+		if done.Refusal, err = s.change(ctx, tx, now, act); err != nil {
+			return err
+		}
+		if err := insertAct(ctx, tx, done); err != nil {
+			return err
+		}
+		return s.audit(ctx, tx, now, []leaf{actLeaf(done)})
+	})
+	if err != nil {
+		return authority.Performed{}, err
+	}
+	return done, nil
+}
+
+// checkAct returns the act as the ledger keeps it.
+func checkAct(act authority.Act) (authority.Act, error) {
+	at, err := micros("time of the act", act.At)
+	if err := errors.Join(err, checkName("act", act.Identity.Kind, act.Identity.Namespace, act.Identity.Name), checkIssuer(act.Issuer)); err != nil {
+		return act, err
+	}
+	act.At = time.UnixMicro(at).UTC()
+	switch act.Verb {
+	case authority.VerbRevoke:
+		if !act.Reason.OnCRL() {
+			return act, fmt.Errorf("reason: %s may not stand on a CRL (RFC 5280 section 5.3.1)", act.Reason)
+		}
+		if act.Reason == pki.ReasonCertificateHold {
+			return act, fmt.Errorf("reason: a revocation is for ever, %s is not; use the verb %s", act.Reason, authority.VerbHold)
+		}
+	case authority.VerbHold, authority.VerbRelease:
+		act.Reason = pki.ReasonUnspecified
+	default:
+		return act, fmt.Errorf("verb %.32q: want %s, %s or %s", act.Verb, authority.VerbRevoke, authority.VerbHold, authority.VerbRelease)
+	}
+	return act, nil
+}
+
+// change moves the serial as the act says, with its feed entry, or returns why not.
+func (s *Store) change(ctx context.Context, tx *sql.Tx, now int64, act authority.Act) (authority.Refusal, error) {
+	var state string
+	var reason sql.NullInt32
+	err := tx.QueryRowContext(ctx, `SELECT state, reason FROM serials WHERE serial = $1 AND authority = $2 AND generation = $3`+s.c.Dialect.ForUpdate,
+		string(act.Serial), act.Issuer.Authority, act.Issuer.Generation).Scan(&state, &reason)
+	if notFound(err) {
+		return "", fmt.Errorf("serial %.48q of %s: %w", act.Serial, issuerName(act.Issuer), authority.ErrNotFound)
+	}
+	if err != nil {
+		return "", fmt.Errorf("lock serial: %w", err)
+	}
+	switch authority.State(state) {
+	case authority.StateIssued:
+	case authority.StateAbandoned:
+		return authority.RefusedNotIssued, nil
+	default:
+		return "", fmt.Errorf("serial %s of %s is %s, not issued: %w", act.Serial, issuerName(act.Issuer), state, authority.ErrNotFound)
+	}
+	if refusal := judge(act.Verb, reason.Valid, pki.Reason(reason.Int32)); refusal != "" {
+		return refusal, nil
+	}
+	revokedAt, newReason := sql.NullInt64{}, sql.NullInt32{}
+	switch act.Verb {
+	case authority.VerbRevoke:
+		revokedAt, newReason = sql.NullInt64{Int64: act.At.UnixMicro(), Valid: true}, sql.NullInt32{Int32: int32(act.Reason), Valid: true}
+	case authority.VerbHold:
+		revokedAt, newReason = sql.NullInt64{Int64: act.At.UnixMicro(), Valid: true}, sql.NullInt32{Int32: int32(pki.ReasonCertificateHold), Valid: true}
+	}
+	_, err = tx.ExecContext(ctx, `UPDATE serials SET revoked_at = $1, reason = $2, epoch = $3 WHERE serial = $4`, revokedAt, newReason, s.epoch, string(act.Serial))
+	if err != nil {
+		return "", fmt.Errorf("change serial: %w", err)
+	}
+	return "", s.feedSerials(ctx, tx, now, act.Serial)
+}
+
+// judge says why a verb does not fit an issued certificate: revoked says
+// whether it has a revocation now, and reason which.
+func judge(verb authority.Verb, revoked bool, reason pki.Reason) authority.Refusal {
+	held := revoked && reason == pki.ReasonCertificateHold
+	switch {
+	case revoked && !held:
+		return authority.RefusedRevoked // whatever the verb: a revocation is for ever
+	case verb == authority.VerbHold && held:
+		return authority.RefusedHeld
+	case verb == authority.VerbRelease && !held:
+		return authority.RefusedNotHeld
+	}
+	return ""
+}
+
+func insertAct(ctx context.Context, tx *sql.Tx, p authority.Performed) error {
+	id := p.Identity
+	res, err := tx.ExecContext(ctx, `INSERT INTO acts (kind, namespace, name, digest, authority, generation, serial, verb, reason, at, refusal, recorded_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT (kind, namespace, name) DO NOTHING`,
+		id.Kind, id.Namespace, id.Name, id.Digest[:], p.Issuer.Authority, p.Issuer.Generation, string(p.Serial), string(p.Verb), int32(p.Reason),
+		p.At.UnixMicro(), string(p.Refusal), p.RecordedAt.UnixMicro())
+	if err != nil {
+		return fmt.Errorf("record act: %w", err)
+	}
+	if n, err := res.RowsAffected(); err != nil {
+		return err
+	} else if n == 0 {
+		return fmt.Errorf("record act: %w", errAgain) // another call was faster: its act is found next time
+	}
+	return nil
+}
+
+func actLeaf(p authority.Performed) leaf {
+	l := leaf{subject: serialSubject(string(p.Serial)), detail: detail{
+		"act": identityName(p.Identity), "digest": hex.EncodeToString(p.Identity.Digest[:]), "at": p.At.Format(time.RFC3339Nano)}}
+	switch p.Verb {
+	case authority.VerbRevoke:
+		l.act, l.detail["reason"] = actRevoke, p.Reason.String()
+	case authority.VerbHold:
+		l.act = actHold
+	case authority.VerbRelease:
+		l.act = actRelease
+	}
+	if p.Refusal != "" {
+		l.act, l.detail["verb"], l.detail["refusal"] = actRefused, string(p.Verb), string(p.Refusal)
+	}
+	return l
+}
+
+// FindAct returns a recorded act, or [authority.ErrNotFound].
+func (s *Store) FindAct(ctx context.Context, kind, namespace, name string) (authority.Performed, error) {
+	p, err := findAct(ctx, s.c.Reader, kind, namespace, name)
+	return p, s.failed("find act", err)
+}
+
+func findAct(ctx context.Context, q querier, kind, namespace, name string) (authority.Performed, error) {
+	p := authority.Performed{Act: authority.Act{Identity: authority.Identity{Kind: kind, Namespace: namespace, Name: name}}}
+	var digest []byte
+	var at, recorded int64
+	err := q.QueryRowContext(ctx, `SELECT digest, authority, generation, serial, verb, reason, at, refusal, recorded_at FROM acts
+		WHERE kind = $1 AND namespace = $2 AND name = $3`, kind, namespace, name).
+		Scan(&digest, &p.Issuer.Authority, &p.Issuer.Generation, &p.Serial, &p.Verb, &p.Reason, &at, &p.Refusal, &recorded)
+	if notFound(err) {
+		err = authority.ErrNotFound
+	}
+	if err != nil {
+		return authority.Performed{}, err
+	}
+	copy(p.Identity.Digest[:], digest) // of 32 bytes, by the schema
+	p.At, p.RecordedAt = time.UnixMicro(at).UTC(), time.UnixMicro(recorded).UTC()
+	return p, nil
+}
