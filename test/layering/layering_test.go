@@ -13,12 +13,12 @@ const module = "github.com/terrace-pki/terrace/"
 
 // drivers are importable by the named packages alone.
 var drivers = map[string][]string{
-	"github.com/mattn/go-sqlite3":     {"internal/store/sqlite"},
+	"github.com/mattn/go-sqlite3":     {"internal/store/sqlite", "internal/store/replicastore"},
 	"github.com/jackc/pgx/v5":         {"internal/store/postgres"},
 	"github.com/miekg/pkcs11":         {"internal/device/pkcs11", "hack/softtoken/softtokentest"},
 	"k8s.io/":                         {"api/", "controllers/", "webhooks", "internal/app", "internal/quickstart", "cmd/", "test/"},
-	"sigs.k8s.io/":                    {"api/", "controllers/", "webhooks", "internal/app", "internal/quickstart", "cmd/", "test/"},
-	"net/http":                        {"internal/validation", "internal/app", "internal/quickstart", "webhooks", "cmd/", "test/"},
+	"sigs.k8s.io/":                    {"api/", "controllers/", "webhooks", "internal/app", "internal/quickstart", "internal/link", "internal/limits", "cmd/", "test/"},
+	"net/http":                        {"internal/validation", "internal/app", "internal/quickstart", "internal/link", "webhooks", "cmd/", "test/"},
 	module + "internal/store/":        {"internal/store/", "internal/app"},
 	module + "internal/device/pkcs11": {"internal/app", "internal/quickstart", "cmd/"},
 	module + "controllers/":           {"controllers/", "webhooks", "internal/app", "internal/quickstart", "test/"},

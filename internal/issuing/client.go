@@ -1,0 +1,70 @@
+package issuing
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/terrace-pki/terrace/internal/authority"
+	"github.com/terrace-pki/terrace/internal/link"
+	"github.com/terrace-pki/terrace/internal/pki"
+	"github.com/terrace-pki/terrace/internal/registration"
+)
+
+// Client is the CA at the other end of a link.
+type Client struct {
+	link *link.Client
+}
+
+var _ registration.Issuer = (*Client)(nil)
+
+// NewClient returns the CA that a link leads to.
+func NewClient(l *link.Client) *Client { return &Client{l} }
+
+func call[Req, Resp any](ctx context.Context, c *Client, method string, req Req) (Resp, error) {
+	resp, err := link.Call[Req, Resp](ctx, c.link, method, req)
+	if errors.Is(err, link.ErrUnavailable) {
+		err = fmt.Errorf("%w: %w", registration.ErrIssuerUnavailable, err)
+	}
+	return resp, err
+}
+
+// Find asks for what was issued under a name.
+func (c *Client) Find(ctx context.Context, kind, namespace, name string) (registration.Known, error) {
+	k, err := call[findRequest, known](ctx, c, methodFind, findRequest{kind, namespace, name})
+	return registration.Known{Digest: k.Digest, Issued: k.issued()}, err
+}
+
+// Issue sends the orders in one message.
+func (c *Client) Issue(ctx context.Context, ca string, orders []registration.Order) ([]registration.Issued, error) {
+	resp, err := call[issueRequest, issueResponse](ctx, c, methodIssue, issueRequest{ca, orders})
+	if err != nil {
+		return nil, err
+	}
+	if len(resp.Items) != len(orders) {
+		return nil, fmt.Errorf("issue: the CA answered %d of %d orders", len(resp.Items), len(orders))
+	}
+	issued := make([]registration.Issued, len(orders))
+	for i, one := range resp.Items {
+		issued[i] = one.issued()
+	}
+	return issued, nil
+}
+
+// Perform sends an act.
+func (c *Client) Perform(ctx context.Context, act registration.Act) (authority.Performed, error) {
+	return call[registration.Act, authority.Performed](ctx, c, methodPerform, act)
+}
+
+// Publish asks for a list that shows the certificate's state at since or later.
+func (c *Client) Publish(ctx context.Context, issuer authority.IssuerKey, serial pki.Serial, since time.Time) (int64, error) {
+	resp, err := call[publishRequest, publishResponse](ctx, c, methodPublish, publishRequest{issuer, serial, since})
+	return resp.Number, err
+}
+
+// Ready asks whether a CA can issue now.
+func (c *Client) Ready(ctx context.Context, ca string) error {
+	_, err := call[readyRequest, empty](ctx, c, methodReady, readyRequest{ca})
+	return err
+}
