@@ -1,0 +1,81 @@
+package ldap
+
+import (
+	"context"
+
+	"github.com/go-ldap/ldap/v3"
+	"github.com/terrace-pki/terrace/directory"
+	"golang.org/x/sync/errgroup"
+)
+
+// Apply has changes of one kind and depth, which do not depend on each other,
+// under way together; the rest is in order.
+func (s *Server) Apply(ctx context.Context, changes []directory.Change) error {
+	for len(changes) > 0 {
+		n, depth := 1, changes[0].Depth()
+		for n < len(changes) && changes[n].Kind == changes[0].Kind && changes[n].Depth() == depth {
+			n++
+		}
+		if err := s.applyTogether(ctx, changes[:n]); err != nil {
+			return err
+		}
+		changes = changes[n:]
+	}
+	return nil
+}
+
+func (s *Server) applyTogether(ctx context.Context, changes []directory.Change) error {
+	conn, err := s.connection(ctx)
+	if err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(window)
+	for _, c := range changes {
+		group.Go(func() error { return s.apply(ctx, conn, c) })
+	}
+	return group.Wait()
+}
+
+func (s *Server) apply(ctx context.Context, conn *ldap.Conn, c directory.Change) error {
+	what := c.Kind.String() + " " + c.DN
+	size := len(c.DN)
+	err := s.do(ctx, func() error {
+		switch c.Kind {
+		case directory.Add:
+			r := ldap.NewAddRequest(c.DN, nil)
+			for _, a := range c.Attributes {
+				r.Attribute(a.Type, valuesOf(a, &size))
+			}
+			return conn.Add(r)
+		case directory.Modify:
+			r := ldap.NewModifyRequest(c.DN, nil)
+			for _, a := range c.Attributes {
+				r.Replace(a.Type, valuesOf(a, &size))
+			}
+			return conn.Modify(r)
+		default:
+			err := conn.Del(ldap.NewDelRequest(c.DN, nil))
+			if ldap.IsErrorWithCode(err, ldap.LDAPResultNoSuchObject) {
+				return nil
+			}
+			return err
+		}
+	})
+	if err == nil || ctx.Err() != nil {
+		return s.wrap(what, err)
+	}
+	if _, ok := answerOf(err); !ok && size > slapdLimit {
+		return s.tooLarge(what, size, err)
+	}
+	return s.wrap(what, err)
+}
+
+func valuesOf(a directory.Attribute, size *int) []string {
+	values := make([]string, len(a.Values))
+	for i, v := range a.Values {
+		values[i] = string(v)
+		*size += len(v)
+	}
+	return values
+}

@@ -1,0 +1,263 @@
+package directory
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/emmansun/gmsm/smx509"
+	"github.com/terrace-pki/terrace/internal/pki"
+)
+
+// MaxCACertificates bounds the certificates of one CA entry.
+const MaxCACertificates = 16
+
+// State of a certificate at the time of publication.
+type State string
+
+// States. A certificate is in the directory while it is StateIssued.
+const (
+	StateIssued    State = "Issued"
+	StateHeld      State = "Held"
+	StateRevoked   State = "Revoked"
+	StateAbandoned State = "Abandoned"
+)
+
+// Publication is the present state of one thing that a directory may show.
+// Exactly one of Authority, Shard and Certificate is set.
+type Publication struct {
+	// CA names a key generation of a CA as in files and URLs, e.g. "businessca-province-g1".
+	CA          string
+	Authority   *Authority
+	Shard       *Shard
+	Certificate *Certificate
+}
+
+// Authority is the entry of a CA. What is left empty is not in the entry.
+type Authority struct {
+	// Certificates in DER, at most MaxCACertificates.
+	Certificates [][]byte
+	// CRL in DER, of a CA whose list is not sharded; ARL of an IndustryCA.
+	CRL, ARL []byte
+}
+
+// Shard is one part of a sharded CRL.
+type Shard struct {
+	Number int32 // from 0
+	CRL    []byte
+}
+
+// Certificate is the entry of a subscriber.
+type Certificate struct {
+	Serial pki.Serial
+	State  State
+	// DER is needed for Issued and, to know the entry's name, with NamingSubject
+	// for Held and Revoked. An Abandoned serial never was in the directory.
+	DER []byte
+}
+
+// Want is what a directory is to hold under one DN.
+type Want struct {
+	DN string
+	// Entry is nil when there is to be none.
+	Entry *Entry
+	// Withheld: the certificate is valid, but this directory may not show it.
+	Withheld bool
+}
+
+// Want says what a publication asks of the directory.
+//
+// In a Public directory a certificate is withheld when it has an identity
+// extension, a subject attribute serialNumber, UID or uniqueIdentifier, or 15 or
+// more digits in a row in the subject or in subjectAltName, as resident
+// identity numbers (GB 11643) are put into names.
+func (l *Layout) Want(p Publication) (Want, error) {
+	w, err := l.want(p)
+	if err != nil {
+		return Want{}, fmt.Errorf("publication of CA %.100q: %w", p.CA, err)
+	}
+	if len(w.DN) > MaxDN {
+		return Want{}, fmt.Errorf("publication of CA %.100q: DN has %d bytes, at most %d are allowed; use a shorter base", p.CA, len(w.DN), MaxDN)
+	}
+	return w, nil
+}
+
+func (l *Layout) want(p Publication) (Want, error) {
+	ca, err := l.ca(p.CA)
+	if err != nil {
+		return Want{}, err
+	}
+	switch {
+	case p.Authority != nil && p.Shard == nil && p.Certificate == nil:
+		return wantAuthority(ca, *p.Authority)
+	case p.Authority == nil && p.Shard != nil && p.Certificate == nil:
+		return l.wantShard(ca, *p.Shard)
+	case p.Authority == nil && p.Shard == nil && p.Certificate != nil:
+		w, err := l.wantCertificate(ca, *p.Certificate)
+		if err != nil {
+			return Want{}, fmt.Errorf("serial %.40s: %w", p.Certificate.Serial, err)
+		}
+		return w, nil
+	}
+	return Want{}, errors.New("set exactly one of Authority, Shard and Certificate")
+}
+
+func present(e Entry) (Want, error) {
+	if err := e.check(); err != nil {
+		return Want{}, err
+	}
+	return Want{DN: e.DN, Entry: &e}, nil
+}
+
+func wantAuthority(ca dn, a Authority) (Want, error) {
+	if len(a.Certificates) > MaxCACertificates {
+		return Want{}, fmt.Errorf("certificates: has %d, at most %d are allowed", len(a.Certificates), MaxCACertificates)
+	}
+	attributes := []Attribute{
+		text("objectClass", "organizationalUnit", "pkiCA"),
+		text("ou", ca[0][0].value),
+		{"cACertificate;binary", a.Certificates},
+	}
+	if len(a.CRL) > 0 {
+		attributes = append(attributes, Attribute{"certificateRevocationList;binary", [][]byte{a.CRL}})
+	}
+	if len(a.ARL) > 0 {
+		attributes = append(attributes, Attribute{"authorityRevocationList;binary", [][]byte{a.ARL}})
+	}
+	return present(NewEntry(ca.String(), attributes...))
+}
+
+func (l *Layout) wantShard(ca dn, s Shard) (Want, error) {
+	if s.Number < 0 || len(s.CRL) == 0 {
+		return Want{}, fmt.Errorf("shard %d: want a number from 0 and a CRL", s.Number)
+	}
+	name := l.shard(ca, s.Number)
+	return present(NewEntry(name.String(),
+		text("objectClass", "cRLDistributionPoint"),
+		text("cn", name[0][0].value),
+		Attribute{"certificateRevocationList;binary", [][]byte{s.CRL}}))
+}
+
+func (l *Layout) wantCertificate(ca dn, c Certificate) (Want, error) {
+	serial, err := pki.ParseSerial(string(c.Serial))
+	if err != nil {
+		return Want{}, err
+	}
+	switch c.State {
+	case StateIssued, StateHeld, StateRevoked:
+	case StateAbandoned:
+		return Want{DN: l.subscriber(ca, serial, "").String()}, nil
+	default:
+		return Want{}, fmt.Errorf("state %q: is unknown", c.State)
+	}
+	if c.State != StateIssued && l.naming == NamingSerial {
+		return Want{DN: l.subscriber(ca, serial, "").String()}, nil
+	}
+	cert, err := pki.ParseCertificate(c.DER)
+	if err != nil {
+		return Want{}, fmt.Errorf("certificate: %w", err)
+	}
+	if got := pki.SerialFromInt(cert.SerialNumber); got != serial {
+		return Want{}, fmt.Errorf("certificate: has serial number %s", got)
+	}
+	subject := subjectText(cert)
+	name := l.subscriber(ca, serial, subject.cn)
+	w := Want{DN: name.String()}
+	if c.State != StateIssued {
+		return w, nil
+	}
+	if l.audience == Public && l.showsIdentity(cert) {
+		w.Withheld = true
+		return w, nil
+	}
+	attributes := []Attribute{
+		text("objectClass", "device", "pkiUser"),
+		text("serialNumber", string(serial)),
+		{"userCertificate;binary", [][]byte{c.DER}},
+	}
+	if subject.cn == "" { // device requires one
+		subject.cn = string(serial)
+	}
+	attributes = append(attributes, text("cn", subject.cn))
+	if l.audience == Business {
+		attributes = append(attributes, text("o", subject.o...), text("ou", subject.ou...), text("l", subject.l...))
+	}
+	return present(NewEntry(w.DN, attributes...))
+}
+
+type subject struct {
+	cn       string // the most specific one
+	o, ou, l []string
+}
+
+// subjectText takes from the subject what a DirectoryString can hold.
+func subjectText(cert *smx509.Certificate) subject {
+	var s subject
+	add := func(values *[]string, v string) {
+		if !slices.ContainsFunc(*values, func(have string) bool { return strings.EqualFold(have, v) }) {
+			*values = append(*values, v)
+		}
+	}
+	for _, a := range cert.Subject.Names {
+		v, ok := a.Value.(string)
+		v = strings.Join(strings.Fields(v), " ")
+		if !ok || v == "" || len(v) > 4*pki.MaxNameValue || strings.ContainsFunc(v, unicode.IsControl) {
+			continue
+		}
+		switch a.Type.String() {
+		case "2.5.4.3":
+			s.cn = v
+		case "2.5.4.10":
+			add(&s.o, v)
+		case "2.5.4.11":
+			add(&s.ou, v)
+		case "2.5.4.7":
+			add(&s.l, v)
+		}
+	}
+	return s
+}
+
+// identityArc holds the identity extensions of GB/T 20518 and GM/T 0015.
+const identityArc = "1.2.156.10260.4.1."
+
+func (l *Layout) showsIdentity(cert *smx509.Certificate) bool {
+	for _, e := range cert.Extensions {
+		oid := e.Id.String()
+		if strings.HasPrefix(oid, identityArc) || slices.Contains(l.identity, oid) {
+			return true
+		}
+		if oid == pki.OIDSubjectAltName && hasLongNumber(string(e.Value)) {
+			return true
+		}
+	}
+	for _, a := range cert.Subject.Names {
+		switch a.Type.String() {
+		case "2.5.4.5", "0.9.2342.19200300.100.1.1", "2.5.4.45":
+			return true
+		}
+		v, ok := a.Value.(string)
+		if !ok || hasLongNumber(v) { // what cannot be read cannot be shown to be harmless
+			return true
+		}
+	}
+	return false
+}
+
+// hasLongNumber says whether 15 digits stand in a row: the length of a
+// first-generation resident identity number.
+func hasLongNumber(s string) bool {
+	run := 0
+	for _, r := range s {
+		if !unicode.IsDigit(r) {
+			run = 0
+			continue
+		}
+		if run++; run == 15 {
+			return true
+		}
+	}
+	return false
+}

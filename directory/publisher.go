@@ -1,0 +1,191 @@
+package directory
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+)
+
+// Publish bounds.
+const (
+	// chunk is how many entries are read, compared and written at a time. With
+	// entries of usual size that is some 100 KiB; a chunk of CRLs of 4 MB each
+	// would be 512 MB, which only a CA with that many shards of that size has.
+	chunk = 128
+	// maxRecent bounds what Publish remembers for a running audit.
+	maxRecent = 1_000_000
+)
+
+// Desired calls yield for the present state of everything that a directory may
+// show: each CA and shard, each serial that was ever issued, in any order. It
+// ends with the first error of yield. It is called more than once, and a
+// publication that changes meanwhile may come in its old or its new state,
+// as long as it is also given to Publish after the change.
+type Desired func(ctx context.Context, yield func(Publication) error) error
+
+// Published counts what became of publications.
+type Published struct {
+	Added, Modified, Deleted int
+	// Unchanged: the master held it already.
+	Unchanged int
+	// Withheld: valid certificates that this directory may not show.
+	Withheld int
+}
+
+// Publisher writes publications to the master (发布).
+type Publisher struct {
+	layout *Layout
+	master Server
+
+	mu sync.Mutex // one writer: an audit must not undo what is published meanwhile
+	// recent holds the DNs published since the running audit began; nil without one.
+	recent map[string]struct{}
+}
+
+// NewPublisher makes a Publisher. There is to be one for each master.
+func NewPublisher(layout *Layout, master Server) *Publisher {
+	return &Publisher{layout: layout, master: master}
+}
+
+// Publish brings the master to the state of a batch. Of publications of one
+// entry the last counts. The same batch again writes nothing, so that a feed is
+// replayed safely; after an error the whole batch is to be given again.
+func (p *Publisher) Publish(ctx context.Context, batch []Publication) (Published, error) {
+	var sum Published
+	for part := range slices.Chunk(batch, chunk) {
+		wants := make([]Want, len(part))
+		for i, publication := range part {
+			w, err := p.layout.Want(publication)
+			if err != nil {
+				return sum, fmt.Errorf("publish: %w", err)
+			}
+			wants[i] = w
+		}
+		p.mu.Lock()
+		n, err := p.publish(ctx, lastWants(wants))
+		p.mu.Unlock()
+		sum = sum.plus(n)
+		if err != nil {
+			return sum, fmt.Errorf("publish: %w", err)
+		}
+	}
+	return sum, nil
+}
+
+// publish is called under mu.
+func (p *Publisher) publish(ctx context.Context, wants []Want) (Published, error) {
+	if p.recent != nil && len(p.recent) <= maxRecent {
+		for _, w := range wants {
+			if key, err := NormalizeDN(w.DN); err == nil {
+				p.recent[key] = struct{}{}
+			}
+		}
+	}
+	n, err := p.write(ctx, wants)
+	if errors.Is(err, ErrNotFound) {
+		if err := p.ensureParents(ctx, wants); err != nil {
+			return n, fmt.Errorf("make parents: %w", err)
+		}
+		n, err = p.write(ctx, wants)
+	}
+	return n, err
+}
+
+func (p *Publisher) write(ctx context.Context, wants []Want) (Published, error) {
+	have, err := p.master.Get(ctx, wantDNs(wants))
+	if err != nil {
+		return Published{}, fmt.Errorf("read master: %w", err)
+	}
+	changes := Plan(wants, have)
+	var n Published
+	n.Unchanged = len(wants)
+	for _, w := range wants {
+		if w.Withheld {
+			n.Withheld++
+			n.Unchanged--
+		}
+	}
+	for _, c := range changes {
+		switch c.Kind {
+		case Add:
+			n.Added++
+		case Modify:
+			n.Modified++
+		case Delete:
+			n.Deleted++
+		}
+	}
+	n.Unchanged = max(0, n.Unchanged-len(changes))
+	if len(changes) == 0 {
+		return n, nil
+	}
+	if err := p.master.Apply(ctx, changes); err != nil {
+		return Published{}, fmt.Errorf("write master: %w", err)
+	}
+	return n, nil
+}
+
+// ensureParents makes the base and the entries of CAs that certificates came
+// before; what a CA's own publication says is added by it later.
+func (p *Publisher) ensureParents(ctx context.Context, wants []Want) error {
+	parents := map[string]Want{p.layout.Base(): {DN: p.layout.Base(), Entry: &p.layout.root}}
+	for _, w := range wants {
+		d, err := parseDN(w.DN)
+		if err != nil {
+			return err
+		}
+		if parent := d[1:]; w.Entry != nil && len(parent) == len(p.layout.base)+1 {
+			e := NewEntry(parent.String(), text("objectClass", "organizationalUnit", "pkiCA"), text("ou", parent[0][0].value))
+			parents[e.DN] = Want{DN: e.DN, Entry: &e}
+		}
+	}
+	for _, w := range wants { // a plan adds parents first
+		delete(parents, w.DN)
+	}
+	list := slices.Collect(maps.Values(parents))
+	have, err := p.master.Get(ctx, wantDNs(list))
+	if err != nil {
+		return err
+	}
+	// Only what is missing: a CA that is there has more than this.
+	for i := range list {
+		if have[i] != nil {
+			list[i].Entry = have[i]
+		}
+	}
+	return p.master.Apply(ctx, Plan(list, have))
+}
+
+func (p Published) plus(q Published) Published {
+	return Published{p.Added + q.Added, p.Modified + q.Modified, p.Deleted + q.Deleted, p.Unchanged + q.Unchanged, p.Withheld + q.Withheld}
+}
+
+func wantDNs(wants []Want) []string {
+	dns := make([]string, len(wants))
+	for i, w := range wants {
+		dns[i] = w.DN
+	}
+	return dns
+}
+
+// lastWants keeps the last want of each DN.
+func lastWants(wants []Want) []Want {
+	at := make(map[string]int, len(wants))
+	var kept []Want
+	for _, w := range wants {
+		key, err := NormalizeDN(w.DN)
+		if err != nil {
+			key = w.DN
+		}
+		if i, ok := at[key]; ok {
+			kept[i] = w
+			continue
+		}
+		at[key] = len(kept)
+		kept = append(kept, w)
+	}
+	return kept
+}

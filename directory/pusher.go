@@ -1,0 +1,320 @@
+package directory
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Bounds of a Pusher.
+const (
+	// MaxSlaves bounds PusherConfig.Slaves.
+	MaxSlaves = 32
+	// maxPage is the most DNs that are read from the master's log at a time, and
+	// so the largest Backlog that is reported.
+	maxPage    = 10_000
+	maxBackoff = time.Minute
+)
+
+// Slave is a directory server that a pusher writes.
+type Slave struct {
+	// Name in status and errors.
+	Name   string
+	Server Server
+}
+
+// Cursors keeps how far each slave is, so that a pusher that starts again can
+// tell what changed on the master meanwhile from drift. Both methods may be
+// called concurrently, with different slaves.
+type Cursors interface {
+	// Load returns the cursor that was saved last, empty for none.
+	Load(slave string) (Cursor, error)
+	Save(slave string, c Cursor) error
+}
+
+// PusherConfig is what a Pusher is made of.
+type PusherConfig struct {
+	// Base is the subtree that the slaves are to hold as the master does.
+	Base   string
+	Master Server
+	Slaves []Slave
+	// Interval between looks at the master's log; 1 s when zero.
+	Interval time.Duration
+	// CompareInterval between full comparisons; 1 h when zero. It is also how soon
+	// changes arrive when the master keeps no log.
+	CompareInterval time.Duration
+	// Cursors may be nil: then the first comparison of a slave counts as loading it.
+	Cursors Cursors
+	// Now is the clock; time.Now when nil.
+	Now func() time.Time
+}
+
+// SlaveStatus says how a slave stands.
+type SlaveStatus struct {
+	Name string
+	// InSync: it was compared with the master, and all later changes are on it.
+	InSync bool
+	// Lag is for how long the oldest change on the master waits for this slave;
+	// zero when none does. Until the first comparison it is not known.
+	Lag time.Duration
+	// Backlog is the number of entries that wait, at most 10,000, which then means "or more".
+	Backlog int
+	// Drift is what was found changed on the slave behind our back and repaired,
+	// since the pusher was made. Without a log of changes it cannot be told from
+	// lag, and stays zero.
+	Drift Drift
+	// Pushed is the number of entries written, since the pusher was made.
+	Pushed int64
+	// LastPush is when the slave was last known to be in sync; LastCompare when
+	// the last full comparison ended.
+	LastPush, LastCompare time.Time
+	// LastError is nil when the last round was good.
+	LastError error
+}
+
+// Pusher brings what the master holds to the slaves (下推). It stands beside the
+// master; no slave ever connects to it or to the master.
+//
+// Each slave has a loop of its own: one that is slow or down does not hold up
+// the others, and catches up from the master's log when it is back. When the
+// log does not reach back, and periodically, master and slave are compared in
+// full and the slave is repaired.
+type Pusher struct {
+	config  PusherConfig
+	workers []*worker
+}
+
+// worker brings one slave along.
+type worker struct {
+	config PusherConfig
+	slave  Slave
+	round  sync.Mutex // one round at a time
+	cursor Cursor     // empty until a comparison has ended
+	loaded bool       // cursor was taken from Cursors
+
+	mu           sync.Mutex
+	status       SlaveStatus
+	pendingSince time.Time // zero when nothing waits
+}
+
+// NewPusher checks a configuration.
+func NewPusher(c PusherConfig) (*Pusher, error) {
+	if _, err := parseDN(c.Base); err != nil {
+		return nil, fmt.Errorf("pusher: base: %w", err)
+	}
+	if c.Master == nil || len(c.Slaves) > MaxSlaves {
+		return nil, fmt.Errorf("pusher: want a master and at most %d slaves", MaxSlaves)
+	}
+	if c.Interval < 0 || c.CompareInterval < 0 {
+		return nil, errors.New("pusher: interval is negative")
+	}
+	if c.Interval == 0 {
+		c.Interval = time.Second
+	}
+	if c.CompareInterval == 0 {
+		c.CompareInterval = time.Hour
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	p := &Pusher{config: c}
+	for i, s := range c.Slaves {
+		if s.Name == "" || s.Server == nil || slices.ContainsFunc(c.Slaves[:i], func(o Slave) bool { return o.Name == s.Name }) {
+			return nil, fmt.Errorf("pusher: slave %d: want a name of its own and a server", i+1)
+		}
+		p.workers = append(p.workers, &worker{config: c, slave: s, status: SlaveStatus{Name: s.Name}})
+	}
+	return p, nil
+}
+
+// Run pushes until ctx ends; failures are in the status and tried again.
+func (p *Pusher) Run(ctx context.Context) {
+	var group sync.WaitGroup
+	for _, w := range p.workers {
+		group.Go(func() { w.run(ctx) })
+	}
+	group.Wait()
+}
+
+// Status of all slaves, in the order of the configuration.
+func (p *Pusher) Status() []SlaveStatus {
+	all := make([]SlaveStatus, len(p.workers))
+	for i, w := range p.workers {
+		all[i] = w.currentStatus()
+	}
+	return all
+}
+
+// Push brings one slave up to date now, with a full comparison if one is due.
+func (p *Pusher) Push(ctx context.Context, slave string) error {
+	return p.one(slave, func(w *worker) error { return w.push(ctx, false) })
+}
+
+// Compare brings one slave up to date and compares it with the master now.
+func (p *Pusher) Compare(ctx context.Context, slave string) error {
+	return p.one(slave, func(w *worker) error { return w.push(ctx, true) })
+}
+
+func (p *Pusher) one(slave string, do func(*worker) error) error {
+	for _, w := range p.workers {
+		if w.slave.Name == slave {
+			return do(w)
+		}
+	}
+	return fmt.Errorf("push to %q: no such slave", slave)
+}
+
+func (w *worker) run(ctx context.Context) {
+	wait := w.config.Interval
+	for {
+		if err := w.push(ctx, false); err != nil {
+			wait = min(maxBackoff, max(wait*2, time.Second))
+		} else {
+			wait = w.config.Interval
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+	}
+}
+
+func (w *worker) currentStatus() SlaveStatus {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s := w.status
+	if !w.pendingSince.IsZero() {
+		s.Lag = max(0, w.config.Now().Sub(w.pendingSince))
+	}
+	return s
+}
+
+func (w *worker) update(change func(*SlaveStatus)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	change(&w.status)
+}
+
+// push is one round: changes from the log, and a comparison if it is due.
+func (w *worker) push(ctx context.Context, compareNow bool) error {
+	w.round.Lock()
+	defer w.round.Unlock()
+	err := w.pushRound(ctx, compareNow)
+	if err != nil {
+		err = fmt.Errorf("push to %q: %w", w.slave.Name, err)
+	}
+	w.update(func(s *SlaveStatus) {
+		s.LastError = err
+		if err != nil {
+			s.InSync = false
+		}
+	})
+	return err
+}
+
+func (w *worker) pushRound(ctx context.Context, compareNow bool) error {
+	if w.cursor == "" && !w.loaded && w.config.Cursors != nil {
+		c, err := w.config.Cursors.Load(w.slave.Name)
+		if err != nil {
+			return fmt.Errorf("load cursor: %w", err)
+		}
+		w.cursor, w.loaded = c, true
+	}
+	due := compareNow || w.config.Now().Sub(w.currentStatus().LastCompare) >= w.config.CompareInterval
+	if w.cursor == "" {
+		return w.load(ctx, due)
+	}
+	err := w.catchUp(ctx)
+	switch {
+	case errors.Is(err, ErrCursorLost), errors.Is(err, ErrNoLog):
+		w.cursor = ""
+		return w.load(ctx, true)
+	case errors.Is(err, ErrNotFound), errors.Is(err, ErrNotLeaf):
+		due = true // an entry around it differs: only a comparison tells
+	case err != nil:
+		return err
+	}
+	if !due {
+		return nil
+	}
+	if err := w.compare(ctx, true); err != nil {
+		return err
+	}
+	return w.catchUp(ctx)
+}
+
+// load compares without a cursor: what differs is backlog, not drift.
+func (w *worker) load(ctx context.Context, due bool) error {
+	cursor, err := w.config.Master.Changes(ctx, "", 1)
+	switch {
+	case errors.Is(err, ErrNoLog):
+		if !due {
+			return nil
+		}
+		if err := w.compare(ctx, false); err != nil {
+			return err
+		}
+		w.inSync()
+		return nil
+	case err != nil:
+		return fmt.Errorf("read log of master: %w", err)
+	}
+	if err := w.compare(ctx, false); err != nil {
+		return err
+	}
+	// If we die here the slave is compared again, which writes nothing.
+	if err := w.advance(cursor.Next); err != nil {
+		return err
+	}
+	return w.catchUp(ctx)
+}
+
+// catchUp pushes what the log has after the cursor.
+func (w *worker) catchUp(ctx context.Context) error {
+	for {
+		log, err := w.config.Master.Changes(ctx, w.cursor, maxPage)
+		if err != nil {
+			return fmt.Errorf("read log of master: %w", err)
+		}
+		w.mu.Lock()
+		w.pendingSince = log.Oldest
+		w.status.Backlog = len(log.DNs)
+		w.mu.Unlock()
+		for part := range slices.Chunk(log.DNs, chunk) {
+			if _, err := w.copy(ctx, part, nil); err != nil {
+				return err
+			}
+			w.update(func(s *SlaveStatus) { s.Backlog -= len(part) })
+		}
+		if log.Next != w.cursor {
+			if err := w.advance(log.Next); err != nil {
+				return err
+			}
+		}
+		if !log.More {
+			w.inSync()
+			return nil
+		}
+	}
+}
+
+func (w *worker) advance(c Cursor) error {
+	if w.config.Cursors != nil {
+		if err := w.config.Cursors.Save(w.slave.Name, c); err != nil {
+			return fmt.Errorf("save cursor: %w", err)
+		}
+	}
+	w.cursor = c
+	return nil
+}
+
+func (w *worker) inSync() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.pendingSince = time.Time{}
+	w.status.Backlog, w.status.InSync, w.status.LastPush = 0, true, w.config.Now()
+}
