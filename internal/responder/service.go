@@ -4,18 +4,16 @@
 package responder
 
 import (
-	"bytes"
 	"context"
 	"crypto"
-	"crypto/ecdsa"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
+	"reflect"
+	"slices"
 	"sync"
 	"time"
 
-	"github.com/emmansun/gmsm/sm3"
 	"github.com/emmansun/gmsm/smx509"
 	"github.com/go-logr/logr"
 
@@ -37,8 +35,11 @@ type Spec struct {
 	Namespace string `json:"namespace"`
 	Name      string `json:"name"`
 	BaseURL   string `json:"baseURL"`
-	// Device is "namespace/name" of the CryptoDevice that holds the responder's key.
+	// Device is "namespace/name" of the CryptoDevice that holds the responder's
+	// key; empty when Nodes answer.
 	Device string `json:"device"`
+	// Nodes answer in place of this process, each with a key of its own.
+	Nodes []Node `json:"nodes,omitempty"`
 	// ResponderValidity of its certificates; a new one each third of it.
 	ResponderValidity time.Duration `json:"responderValidity"`
 	// ResponseValidity is nextUpdate - thisUpdate of a response.
@@ -49,6 +50,13 @@ type Spec struct {
 func (s Spec) ID() string { return s.Namespace + "/" + s.Name }
 
 func (s Spec) owner() string { return kind + "/" + s.ID() }
+
+// Equal says whether two specs say the same.
+func (s Spec) Equal(other Spec) bool {
+	nodes, others := s.Nodes, other.Nodes
+	s.Nodes, other.Nodes = nil, nil
+	return reflect.DeepEqual(s, other) && slices.Equal(nodes, others)
+}
 
 // Served is a CA key generation with the certificate it issued to the responder.
 type Served struct {
@@ -68,12 +76,13 @@ type Service struct {
 
 	mu     sync.RWMutex
 	specs  map[string]Spec                            // by ID
-	served map[string]map[authority.IssuerKey]*Served // by ID
+	served map[string]map[authority.IssuerKey]*Served // by ID, with the node's name behind it for a node
+	failed map[string]error                           // of nodes, as served
 }
 
 // New returns a service without responders; Load brings the accepted ones.
 func New(store authority.Store, authorities *authority.Service, now func() time.Time) *Service {
-	return &Service{store: store, authorities: authorities, now: now, specs: map[string]Spec{}, served: map[string]map[authority.IssuerKey]*Served{}}
+	return &Service{store: store, authorities: authorities, now: now, specs: map[string]Spec{}, served: map[string]map[authority.IssuerKey]*Served{}, failed: map[string]error{}}
 }
 
 // Load takes up the accepted specs of the ledger.
@@ -99,7 +108,7 @@ func (s *Service) Accept(ctx context.Context, spec Spec) error {
 	s.mu.RLock()
 	old, known := s.specs[spec.ID()]
 	s.mu.RUnlock()
-	if known && old == spec {
+	if known && old.Equal(spec) {
 		return nil
 	}
 	b, err := json.Marshal(spec)
@@ -192,30 +201,23 @@ func (s *Service) Ensure(ctx context.Context, id string) error {
 	if !ok {
 		return fmt.Errorf("validation service %s is not accepted: %w", id, authority.ErrNotFound)
 	}
+	if len(spec.Nodes) > 0 {
+		s.mu.Lock()
+		delete(s.served, id) // of a time when this process answered
+		s.mu.Unlock()
+		return s.changed(spec) // Configure asks for certificates, when a node has told its key
+	}
 	signer, _, err := s.authorities.EnsureKey(ctx, spec.owner(), keyGeneration, spec.Device)
 	if err != nil {
 		// CRLs and CA certificates need no key: they are served all the same.
 		return errors.Join(err, s.changed(spec))
 	}
-	var failures []error
-	next := map[authority.IssuerKey]*Served{}
-	for _, ca := range s.authorities.All() {
-		if ca.Validation != id {
-			continue
-		}
-		served, err := s.ensureCertificate(ctx, spec, ca, signer)
-		if err != nil {
-			failures = append(failures, fmt.Errorf("responder certificate from CA %s: %w", ca.Key.Authority, err))
-			served = s.stillValid(ctx, spec, ca, signer)
-		}
-		if served != nil {
-			next[ca.Key] = served
-		}
+	public, err := pki.SignerPublicKey(signer)
+	if err != nil {
+		return errors.Join(err, s.changed(spec))
 	}
-	s.mu.Lock()
-	s.served[id] = next
-	s.mu.Unlock()
-	return errors.Join(append(failures, s.changed(spec))...)
+	err = s.ensureAll(ctx, holder{spec: spec, public: public, signer: signer})
+	return errors.Join(err, s.changed(spec))
 }
 
 // changed tells OnChange what the service serves now.
@@ -224,97 +226,4 @@ func (s *Service) changed(spec Spec) error {
 		return nil
 	}
 	return s.OnChange(spec, s.Served(spec.ID()))
-}
-
-// windows that a certificate lives: one is issued each third of its validity.
-const windows = 3
-
-// stillValid returns the certificate of an earlier window that the ledger has,
-// for a CA that cannot issue now.
-func (s *Service) stillValid(ctx context.Context, spec Spec, ca *authority.CA, signer crypto.MessageSigner) *Served {
-	public, err := authority.PublicKey(signer)
-	if err != nil {
-		return nil
-	}
-	window := s.window(spec)
-	for w := window; w > window-windows; w-- {
-		r, err := s.authorities.Find(ctx, authority.Identity{Kind: authority.KindOCSPResponder, Namespace: spec.Namespace, Name: certificateName(spec, ca, w)})
-		if err != nil || r.State != authority.StateIssued || r.Issuer != ca.Key || r.Revocation != nil || !s.now().Before(r.NotAfter) {
-			continue
-		}
-		cert, err := smx509.ParseCertificate(r.Certificate)
-		if err == nil && bytes.Equal(cert.RawSubjectPublicKeyInfo, public) {
-			return &Served{CA: ca, Certificate: cert, Signer: signer}
-		}
-	}
-	return nil
-}
-
-func (s *Service) window(spec Spec) int64 {
-	return s.now().Unix() / int64(spec.ResponderValidity/windows/time.Second)
-}
-
-func certificateName(spec Spec, ca *authority.CA, window int64) string {
-	return fmt.Sprintf("%s.%s.%d", spec.Name, ca.Key.FileName(), window)
-}
-
-// ensureCertificate issues under an identity that is a function of the time
-// window: within it, a restart or a lost API server returns the same certificate.
-func (s *Service) ensureCertificate(ctx context.Context, spec Spec, ca *authority.CA, signer crypto.MessageSigner) (*Served, error) {
-	window := s.window(spec)
-	name := certificateName(spec, ca, window)
-	if v := s.current(spec.ID(), ca.Key); v != nil && v.Certificate.Subject.SerialNumber == strconv.FormatInt(window, 10) && bytes.Equal(v.CA.Certificate, ca.Certificate) {
-		return &Served{CA: ca, Certificate: v.Certificate, Signer: signer}, nil
-	}
-	subject, err := responderName(ca, spec.Name, window)
-	if err != nil {
-		return nil, err
-	}
-	pub, ok := signer.Public().(*ecdsa.PublicKey)
-	if !ok {
-		return nil, fmt.Errorf("responder key is %T, want SM2", signer.Public())
-	}
-	spki, err := pki.MarshalSPKI(pub)
-	if err != nil {
-		return nil, err
-	}
-	out, err := s.authorities.Issue(ctx, ca.Key, []authority.Order{{
-		Identity: authority.Identity{Kind: authority.KindOCSPResponder, Namespace: spec.Namespace, Name: name, Digest: sm3.Sum(append([]byte("terrace/ocspresponder/v1"), spki...))},
-		Profile:  pki.ResponderProfile(spec.ResponderValidity), Subject: subject, PublicKey: pub,
-	}})
-	if err == nil {
-		err = out[0].Err
-	}
-	if err != nil {
-		return nil, err
-	}
-	cert, err := smx509.ParseCertificate(out[0].Record.Certificate)
-	if err != nil {
-		return nil, err
-	}
-	return &Served{CA: ca, Certificate: cert, Signer: signer}, nil
-}
-
-func (s *Service) current(id string, key authority.IssuerKey) *Served {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return s.served[id][key]
-}
-
-// responderName is the CA's country and organisation, with the service and the
-// window below them.
-func responderName(ca *authority.CA, service string, window int64) (pki.Name, error) {
-	issuer, err := pki.ParseNameDER(ca.Cert.RawSubject)
-	if err != nil {
-		return pki.Name{}, err
-	}
-	var attributes []pki.Attribute
-	for _, a := range issuer.Attributes() {
-		if a.Type == "C" || a.Type == "O" {
-			attributes = append(attributes, a)
-		}
-	}
-	return pki.NewName(append(attributes,
-		pki.Attribute{Type: "CN", Value: "OCSP " + service},
-		pki.Attribute{Type: "SERIALNUMBER", Value: strconv.FormatInt(window, 10)})...)
 }

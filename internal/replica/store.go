@@ -1,0 +1,34 @@
+package replica
+
+import (
+	"context"
+	"time"
+
+	"github.com/terrace-pki/terrace/internal/authority"
+	"github.com/terrace-pki/terrace/internal/pki"
+)
+
+// Store keeps a replica. All methods may be used concurrently; each reads what
+// one Apply left, never the middle of one.
+type Store interface {
+	// Apply takes a checked push in, in one transaction that is durable once it
+	// returns, and says how far the replica has come.
+	//
+	// It is idempotent and goes forward only: changes at or below the position,
+	// a list whose number is not higher than that held for its shard, and a
+	// configuration whose revision is not higher are left out; the position
+	// becomes the greater of itself and Next, and the replica counts as filled
+	// once it is not below Head. A push that begins after the
+	// position changes nothing and returns the state with ErrGap. at becomes
+	// PushedAt otherwise.
+	Apply(ctx context.Context, p Push, at time.Time) (State, error)
+	// State returns how far the replica has come, the zero State for a new one.
+	State(ctx context.Context) (State, error)
+	// Config returns the configuration, the zero Config when there is none.
+	Config(ctx context.Context) (Config, error)
+	// Status returns what is known of a serial, or ErrNotFound.
+	Status(ctx context.Context, issuer authority.IssuerKey, serial pki.Serial) (Status, error)
+	// CRL returns the current list of a shard, or ErrNotFound.
+	CRL(ctx context.Context, issuer authority.IssuerKey, shard int32) (authority.CRL, error)
+	Close() error
+}
