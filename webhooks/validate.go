@@ -1,5 +1,6 @@
-// Package webhooks refuses at admission what CEL cannot judge and what needs
-// no other object, so that kubectl says at once what is wrong.
+// Package webhooks refuses at admission what CEL cannot judge, so that kubectl
+// says at once what is wrong; writes who asks; and asks the API server whether
+// a person may decide.
 package webhooks
 
 import (
@@ -7,10 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	pkiv1 "github.com/terrace-pki/terrace/api/v1alpha1"
 	"github.com/terrace-pki/terrace/controllers/policy"
@@ -36,6 +39,21 @@ func certificateRequest(r *pkiv1.CertificateRequest) (errs field.ErrorList) {
 	return nil
 }
 
+// ignoredExtensions tells the applicant what the certificate will not have.
+func ignoredExtensions(r *pkiv1.CertificateRequest) (warnings admission.Warnings) {
+	req, err := pki.ParseRequest(r.Spec.Request)
+	if err != nil {
+		return nil
+	}
+	for _, oid := range req.IgnoredExtensions[:min(len(req.IgnoredExtensions), maxWarnings)] {
+		warnings = append(warnings, fmt.Sprintf("spec.request: asks for extension %s, which is ignored: what a certificate has is for its profile to say", oid))
+	}
+	return warnings
+}
+
+// maxWarnings bounds the warnings about one object.
+const maxWarnings = 8
+
 func certificateProfile(p *pkiv1.CertificateProfile) field.ErrorList {
 	if _, err := profile.FromSpec(p.Name, p.Spec); err != nil {
 		return field.ErrorList{refuse(spec, err)}
@@ -44,10 +62,20 @@ func certificateProfile(p *pkiv1.CertificateProfile) field.ErrorList {
 }
 
 func registrationAuthority(r *pkiv1.RegistrationAuthority) field.ErrorList {
+	var errs field.ErrorList
 	if _, err := policy.NameRules(r.Spec.AllowedNames); err != nil {
-		return field.ErrorList{refuse(spec.Child("allowedNames"), err)}
+		errs = append(errs, refuse(spec.Child("allowedNames"), err))
 	}
-	return nil
+	path := spec.Child("approvals")
+	if len(r.Spec.Approvals) > 0 && r.Spec.ApprovalPolicy != pkiv1.ApprovalReviewed {
+		errs = append(errs, field.Forbidden(path, "approvalPolicy None asks nobody; write approvalPolicy: Reviewed, or leave this out"))
+	}
+	for i, a := range r.Spec.Approvals {
+		if !slices.Contains(r.Spec.AllowedProfiles, a.Profile) {
+			errs = append(errs, field.Invalid(path.Index(i).Child("profile"), a.Profile, "is not one of spec.allowedProfiles, so that no request could use it; correct the name"))
+		}
+	}
+	return errs
 }
 
 func industryCA(ca *pkiv1.IndustryCA) field.ErrorList {

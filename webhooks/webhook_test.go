@@ -50,7 +50,7 @@ func serve(t *testing.T) (client.Client, string) {
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), pkiv1.AddToScheme(scheme)); err != nil {
 		t.Fatal(err)
 	}
-	hooks, err := apiserver.InstallWebhooks(server.Config, "../config/webhook/manifests.yaml")
+	hooks, err := apiserver.InstallWebhooks(server.Config, "../config/webhook")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,6 +110,9 @@ func TestRefusals(t *testing.T) {
 		"profile with mixed usages":  {profile(ns, "DigitalSignature", "KeyEncipherment"), []string{"spec", "ncipher"}},
 		"good RA":                    {registrationAuthority(ns, "O=Ministry,C=CN"), nil},
 		"RA with a bad base":         {registrationAuthority(ns, "Ministry"), []string{"spec.allowedNames", "[0]"}},
+		"RA with reviewers":          {reviewed(ns, pkiv1.ApprovalReviewed, "p"), nil},
+		"approvals that nobody asks": {reviewed(ns, pkiv1.ApprovalNone, "p"), []string{"spec.approvals", "Reviewed"}},
+		"approvals for no profile":   {reviewed(ns, pkiv1.ApprovalReviewed, "q"), []string{"spec.approvals[0].profile", "allowedProfiles"}},
 		"good IndustryCA":            {industryCA(ns, "CN=CA,C=CN", root, foreign), nil},
 		"IndustryCA with a bad name": {industryCA(ns, "nobody", nil, nil), []string{"spec.subject"}},
 		"root that is issued":        {industryCA(ns, "CN=CA,C=CN", foreign, nil), []string{"spec.rootCertificate", "no root"}},
@@ -161,6 +164,12 @@ func registrationAuthority(ns, base string) *pkiv1.RegistrationAuthority {
 	return &pkiv1.RegistrationAuthority{ObjectMeta: meta(ns, "ra"), Spec: pkiv1.RegistrationAuthoritySpec{
 		BusinessCARef: pkiv1.LocalObjectReference{Name: "ca"}, AllowedProfiles: []string{"p"}, ApprovalPolicy: pkiv1.ApprovalNone,
 		AllowedNames: []pkiv1.NameRule{{SubjectBase: base}}}}
+}
+
+func reviewed(ns string, policy pkiv1.ApprovalPolicy, profile string) *pkiv1.RegistrationAuthority {
+	ra := registrationAuthority(ns, "O=Ministry,C=CN")
+	ra.Spec.ApprovalPolicy, ra.Spec.Approvals = policy, []pkiv1.ProfileApprovals{{Profile: profile, Required: 2}}
+	return ra
 }
 
 func caCommon(subject string) pkiv1.CACommon {
@@ -232,7 +241,7 @@ func newRoot(t *testing.T) (root, issued []byte) {
 
 func validationService(ns, baseURL string) *pkiv1.ValidationService {
 	return &pkiv1.ValidationService{ObjectMeta: meta(ns, "v"), Spec: pkiv1.ValidationServiceSpec{BaseURL: baseURL,
-		DeviceRef:         pkiv1.LocalObjectReference{Name: "d"},
+		DeviceRef:         &pkiv1.LocalObjectReference{Name: "d"},
 		ResponderValidity: metav1.Duration{Duration: time.Hour}, ResponseValidity: metav1.Duration{Duration: time.Hour}}}
 }
 

@@ -5,6 +5,7 @@ package businessca
 import (
 	"context"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"time"
 
@@ -19,10 +20,12 @@ import (
 
 	pkiv1 "github.com/terrace-pki/terrace/api/v1alpha1"
 	"github.com/terrace-pki/terrace/controllers/certificateauthority"
+	"github.com/terrace-pki/terrace/controllers/deletion"
 	"github.com/terrace-pki/terrace/controllers/step"
 	"github.com/terrace-pki/terrace/internal/authority"
 	"github.com/terrace-pki/terrace/internal/device"
 	"github.com/terrace-pki/terrace/internal/issuance"
+	"github.com/terrace-pki/terrace/internal/limits"
 	"github.com/terrace-pki/terrace/internal/pki"
 )
 
@@ -33,7 +36,10 @@ const backdate = 5 * time.Minute
 type Reconciler struct {
 	Client      client.Client
 	Authorities *authority.Service
-	Now         func() time.Time
+	// Limits says how many officers must sign for a CA below one of this
+	// process; nil: none.
+	Limits *limits.Limits
+	Now    func() time.Time
 }
 
 // SetupWithManager registers the controller.
@@ -45,6 +51,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&pkiv1.ValidationService{}, step.EnqueueNeighbours(r.Client, list, refers)).
 		Watches(&pkiv1.IndustryCA{}, step.EnqueueNeighbours(r.Client, list, refers)).
 		Watches(&pkiv1.BusinessCA{}, step.EnqueueNeighbours(r.Client, list, issuedBy)).
+		Watches(&pkiv1.Approval{}, step.EnqueueNeighbours(r.Client, list, decides)).
 		Complete(reconcile.AsReconciler(mgr.GetClient(), r))
 }
 
@@ -55,11 +62,17 @@ func issuedBy(item, changed client.Object) bool {
 
 // Reconcile brings the key, the certificate and the accepted spec about.
 func (r *Reconciler) Reconcile(ctx context.Context, ca *pkiv1.BusinessCA) (ctrl.Result, error) {
-	if !ca.DeletionTimestamp.IsZero() {
-		return ctrl.Result{}, nil // no key is destroyed; CRLs go on from the ledger
+	name := "BusinessCA/" + ca.Namespace + "/" + ca.Name
+	guarded, err := deletion.Guard(ctx, r.Client, ca, ca.Spec.DeletionPolicy, deletion.Authority(r.Authorities, r.Now, name))
+	if err != nil || guarded.Gone {
+		return ctrl.Result{}, err
+	}
+	if len(guarded.Held) > 0 {
+		// Nothing new is begun; no key is destroyed, and CRLs go on from the ledger.
+		return step.Run(ctx, r.Client, ca, certificateauthority.StatusInterval, guarded.Held...)
 	}
 	s := &certificateauthority.Steps{Client: r.Client, Authorities: r.Authorities, Now: r.Now,
-		Authority: "BusinessCA/" + ca.Namespace + "/" + ca.Name, Namespace: ca.Namespace, Common: &ca.Spec.CACommon, Status: &ca.Status}
+		Authority: name, Namespace: ca.Namespace, Common: &ca.Spec.CACommon, Status: &ca.Status}
 	return step.Run(ctx, r.Client, ca, certificateauthority.StatusInterval,
 		step.Step{Condition: pkiv1.ConditionKeyReady, Do: s.EnsureKey},
 		step.Step{Condition: pkiv1.ConditionCertificateReady, Do: func(ctx context.Context) error { return r.ensureCertificate(ctx, s, ca) }},
@@ -82,8 +95,13 @@ func (r *Reconciler) ensureCertificate(ctx context.Context, s *certificateauthor
 	if err != nil {
 		return err
 	}
+	what := digest(ca, subject)
+	ca.Status.RequestDigest = hex.EncodeToString(what[:])
+	if err := r.approved(ctx, ca, issuer, what); err != nil {
+		return err
+	}
 	outcomes, err := r.Authorities.Issue(ctx, authority.IssuerKey{Authority: issuer, Generation: status.KeyGeneration}, []authority.Order{{
-		Identity: authority.Identity{Kind: "BusinessCA", Namespace: ca.Namespace, Name: ca.Name, Digest: digest(ca, subject)},
+		Identity: authority.Identity{Kind: kind, Namespace: ca.Namespace, Name: ca.Name, Digest: what},
 		Profile:  pki.CAProfile(int(ca.Spec.PathLength), ca.Spec.Validity.Duration, backdate),
 		Subject:  subject, PublicKey: s.PublicKey(),
 	}})
@@ -158,6 +176,8 @@ func issueError(err error) error {
 		return step.Stalled(pkiv1.ReasonCertificateInvalid, "%v", err)
 	case errors.Is(err, authority.ErrPaused):
 		return step.Waiting(pkiv1.ReasonIssuancePaused, "%v", err)
+	case errors.Is(err, limits.ErrRefused):
+		return &step.NotReady{Reason: pkiv1.ReasonDenied, Message: err.Error(), Stalled: true, RequeueAfter: time.Minute}
 	case errors.As(err, &lint):
 		return step.Stalled(pkiv1.ReasonCertificateInvalid, "%v", err)
 	case errors.Is(err, authority.ErrUnknownCA), errors.Is(err, authority.ErrBusy):

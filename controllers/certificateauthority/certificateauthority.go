@@ -148,6 +148,9 @@ func (s *Steps) Accept(ctx context.Context, onlyCAs bool) error {
 		CRLInterval: s.Common.CRL.Interval.Duration, CRLOverlap: s.Common.CRL.Overlap.Duration, Shards: s.Common.CRL.Shards,
 		Paused: s.Common.Issuance == pkiv1.IssuancePaused, OnlyCACertificates: onlyCAs,
 	}
+	for _, ref := range s.Common.DirectoryRefs {
+		settings.Directories = append(settings.Directories, s.Namespace+"/"+ref.Name)
+	}
 	if ref := s.Common.ValidationServiceRef; ref != nil {
 		var v pkiv1.ValidationService
 		if err := s.Client.Get(ctx, client.ObjectKey{Namespace: s.Namespace, Name: ref.Name}, &v); err != nil {

@@ -17,12 +17,14 @@ import (
 	"github.com/terrace-pki/terrace/controllers/controllertest"
 	"github.com/terrace-pki/terrace/internal/authority"
 	"github.com/terrace-pki/terrace/internal/pki"
+	"github.com/terrace-pki/terrace/internal/registration"
 	"github.com/terrace-pki/terrace/internal/store/sqlite"
 )
 
 const (
 	raName      = "ra"
 	profileName = "device"
+	applicant   = "zhang"
 	// within is a subject that the RA may have certified, outside one that it may not.
 	within  = "CN=Gauge 1,O=Ministry,C=CN"
 	outside = "CN=Gauge 1,O=Somebody Else,C=CN"
@@ -34,10 +36,16 @@ func TestMain(m *testing.M) {
 	})
 }
 
-// newTier returns a tier with an RA on a Ready BusinessCA.
-func newTier(t *testing.T) (*controllertest.Tier, *pkiv1.BusinessCA) {
+// office is a tier with an RA on a Ready BusinessCA, and the RA's database.
+type office struct {
+	*controllertest.Tier
+	store registration.Store
+}
+
+func newTier(t *testing.T) (*office, *pkiv1.BusinessCA) {
 	t.Helper()
-	tier := controllertest.New(t)
+	tier := &office{Tier: controllertest.New(t)}
+	tier.store = tier.Registration(t, sqlite.OpenRegistration)
 	tier.ReadyIndustryCA(t)
 	ca := tier.ReadyBusinessCA(t)
 	tier.Create(t, &pkiv1.CertificateProfile{ObjectMeta: tier.Meta(profileName), Spec: pkiv1.CertificateProfileSpec{
@@ -49,15 +57,15 @@ func newTier(t *testing.T) (*controllertest.Tier, *pkiv1.BusinessCA) {
 	return tier, ca
 }
 
-func newRequest(tier *controllertest.Tier, name string, csr []byte) *pkiv1.CertificateRequest {
-	return &pkiv1.CertificateRequest{ObjectMeta: tier.Meta(name), Spec: pkiv1.CertificateRequestSpec{Request: csr,
+func newRequest(tier *office, name string, csr []byte) *pkiv1.CertificateRequest {
+	return &pkiv1.CertificateRequest{ObjectMeta: tier.Meta(name), Spec: pkiv1.CertificateRequestSpec{Request: csr, Applicant: &pkiv1.Person{Username: applicant},
 		ProfileRef:               pkiv1.LocalObjectReference{Name: profileName},
 		RegistrationAuthorityRef: pkiv1.NamespacedReference{Name: raName}}}
 }
 
-func reconcileRequest(t *testing.T, tier *controllertest.Tier, req *pkiv1.CertificateRequest) (reconcile.Result, error) {
+func reconcileRequest(t *testing.T, tier *office, req *pkiv1.CertificateRequest) (reconcile.Result, error) {
 	t.Helper()
-	return controllertest.Reconcile(t, tier.Client, &certificaterequest.Reconciler{Client: tier.Client, Authorities: tier.Authorities}, req)
+	return controllertest.Reconcile(t, tier.Client, &certificaterequest.Reconciler{Client: tier.Client, Issuer: tier.Issuer(), Store: tier.store}, req)
 }
 
 func TestIssued(t *testing.T) {
@@ -118,10 +126,10 @@ func TestDeniedReservesNoSerial(t *testing.T) {
 		t.Errorf("got error %v, want a terminal one", err)
 	}
 	got := map[string]string{}
-	for _, c := range []string{pkiv1.ConditionPolicyPassed, pkiv1.ConditionIssued, pkiv1.ConditionReady, pkiv1.ConditionStalled} {
+	for _, c := range []string{pkiv1.ConditionPolicyPassed, pkiv1.ConditionApproved, pkiv1.ConditionIssued, pkiv1.ConditionReady, pkiv1.ConditionStalled} {
 		got[c] = controllertest.Reason(req, c)
 	}
-	if diff := cmp.Diff(map[string]string{"PolicyPassed": "False/Denied", "Issued": "Unknown/Progressing", "Ready": "False/Denied", "Stalled": "True/Denied"}, got); diff != "" {
+	if diff := cmp.Diff(map[string]string{"PolicyPassed": "False/Denied", "Approved": "Unknown/Progressing", "Issued": "Unknown/Progressing", "Ready": "False/Denied", "Stalled": "True/Denied"}, got); diff != "" {
 		t.Errorf("conditions (-want +got):\n%s", diff)
 	}
 	var denied []string
@@ -205,7 +213,7 @@ func TestPausedCAWaits(t *testing.T) {
 	}
 }
 
-func setIssuance(t *testing.T, tier *controllertest.Tier, ca *pkiv1.BusinessCA, mode pkiv1.IssuanceMode) {
+func setIssuance(t *testing.T, tier *office, ca *pkiv1.BusinessCA, mode pkiv1.IssuanceMode) {
 	t.Helper()
 	ca.Spec.Issuance = mode
 	tier.Update(t, ca)

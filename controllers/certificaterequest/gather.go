@@ -15,7 +15,7 @@ import (
 
 // gather reads the RA, the profile and the identity values.
 func (w *work) gather(ctx context.Context) error {
-	key := raKey(w.req)
+	key := policy.AuthorityKey(w.req.Spec.RegistrationAuthorityRef, w.req.Namespace)
 	var ra pkiv1.RegistrationAuthority
 	if err := w.Client.Get(ctx, key, &ra); err != nil {
 		return notFound(err, "RegistrationAuthority", key.String())
@@ -24,7 +24,8 @@ func (w *work) gather(ctx context.Context) error {
 	if err != nil {
 		return step.Waiting(pkiv1.ReasonReferenceNotReady, "RegistrationAuthority %q: %v", key, err)
 	}
-	w.issuer = "BusinessCA/" + ra.Namespace + "/" + ra.Spec.BusinessCARef.Name
+	w.ra, w.issuer = key, policy.Issuer(&ra)
+	w.required = policy.RequiredApprovals(&ra, w.req.Spec.ProfileRef.Name)
 	w.app = registration.Application{Request: w.parsed, Namespace: w.req.Namespace, ProfileName: w.req.Spec.ProfileRef.Name, Policy: rules}
 	var p pkiv1.CertificateProfile
 	if err := w.Client.Get(ctx, client.ObjectKey{Namespace: ra.Namespace, Name: w.req.Spec.ProfileRef.Name}, &p); err != nil {
@@ -56,21 +57,4 @@ func (w *work) identityValues(ctx context.Context) (map[string]string, error) {
 		values[v.Name] = string(b)
 	}
 	return values, nil
-}
-
-// content lists the fields of the request's identity.
-func content(req *pkiv1.CertificateRequest, der []byte) registration.Content {
-	ra := raKey(req)
-	c := registration.Content{RequestDER: der, Profile: req.Spec.ProfileRef.Name, RegistrationNamespace: ra.Namespace, RegistrationName: ra.Name}
-	for _, use := range req.Spec.Certificates {
-		c.Certificates = append(c.Certificates, string(use))
-	}
-	for _, v := range req.Spec.Identity {
-		f := registration.IdentityField{Name: v.Name, Value: v.Value}
-		if v.SecretRef != nil {
-			f.SecretName, f.SecretKey = v.SecretRef.Name, v.SecretRef.Key
-		}
-		c.Identity = append(c.Identity, f)
-	}
-	return c
 }

@@ -14,7 +14,9 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -123,11 +125,15 @@ func (tier *Tier) start(t testing.TB) {
 // Wipe deletes every object of Terrace in the namespace, as the loss of etcd would.
 func (tier *Tier) Wipe(t testing.TB) {
 	t.Helper()
-	for _, obj := range []client.Object{&pkiv1.CertificateRequest{}, &pkiv1.RegistrationAuthority{}, &pkiv1.CertificateProfile{},
-		&pkiv1.BusinessCA{}, &pkiv1.IndustryCA{}, &pkiv1.ValidationService{}, &pkiv1.CryptoDevice{}} {
-		if err := tier.Client.DeleteAllOf(t.Context(), obj, client.InNamespace(tier.Namespace)); err != nil {
+	for _, list := range []client.ObjectList{&pkiv1.ApprovalList{}, &pkiv1.CertificateRevocationList{}, &pkiv1.CertificateRequestList{}, &pkiv1.RegistrationAuthorityList{}, &pkiv1.CertificateProfileList{},
+		&pkiv1.BusinessCAList{}, &pkiv1.IndustryCAList{}, &pkiv1.ValidationServiceList{}, &pkiv1.CryptoDeviceList{}} {
+		if err := tier.Client.List(t.Context(), list, client.InNamespace(tier.Namespace)); err != nil {
 			t.Fatal(err)
 		}
+		_ = meta.EachListItem(list, func(o runtime.Object) error {
+			tier.Delete(t, o.(client.Object))
+			return nil
+		})
 	}
 }
 
@@ -152,10 +158,21 @@ func (tier *Tier) Update(t testing.TB, obj client.Object) {
 	}
 }
 
-// Delete deletes an object.
+// Delete deletes an object at once, whatever finalizer holds it.
 func (tier *Tier) Delete(t testing.TB, obj client.Object) {
 	t.Helper()
 	if err := tier.Client.Delete(t.Context(), obj); err != nil {
+		t.Fatal(err)
+	}
+	tier.letGo(t, obj)
+}
+
+// letGo takes the finalizers off an object that is Terminating.
+func (tier *Tier) letGo(t testing.TB, obj client.Object) {
+	t.Helper()
+	patch := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`))
+	gone := obj.DeepCopyObject().(client.Object) // the caller's stays as it was
+	if err := client.IgnoreNotFound(tier.Client.Patch(t.Context(), gone, patch)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -199,6 +216,9 @@ func Message(obj step.Object, condition string) string {
 	}
 	return ""
 }
+
+// Config is a client configuration of the API server, for a manager.
+func Config() *rest.Config { return rest.CopyConfig(server.Config) }
 
 // NewClient returns a client that reads from the API server, not from a cache.
 func NewClient(t testing.TB) client.Client {

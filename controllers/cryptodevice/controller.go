@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	pkiv1 "github.com/terrace-pki/terrace/api/v1alpha1"
+	"github.com/terrace-pki/terrace/controllers/deletion"
 	"github.com/terrace-pki/terrace/controllers/step"
 	"github.com/terrace-pki/terrace/internal/device"
 )
@@ -40,6 +41,9 @@ type Reconciler struct {
 	Open    Opener
 	// Reachable is 1 or 0 by device ("namespace/name"); nil: no metric.
 	Reachable *prometheus.GaugeVec
+	// InUse says whether a device ("namespace/name") is needed; nil: none is
+	// held when it is deleted.
+	InUse func(name string) deletion.InUse
 
 	mu   sync.Mutex
 	open map[string]string // name → what the open device was opened from
@@ -57,12 +61,18 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 // Reconcile opens the device, remembers a refused PIN, and runs the self-test.
 func (r *Reconciler) Reconcile(ctx context.Context, obj *pkiv1.CryptoDevice) (ctrl.Result, error) {
 	name := obj.Namespace + "/" + obj.Name
-	if !obj.DeletionTimestamp.IsZero() {
-		return ctrl.Result{}, nil // the keys stay in the device, and the services go on with it
+	var inUse deletion.InUse
+	if r.InUse != nil {
+		inUse = r.InUse(name)
 	}
-	result, err := step.Run(ctx, r.Client, obj, checkInterval,
-		step.Step{Condition: pkiv1.ConditionReachable, Do: func(ctx context.Context) error { return r.ensureOpen(ctx, name, obj) }},
-		step.Step{Condition: pkiv1.ConditionSelfTestPassed, Do: func(ctx context.Context) error { return r.selfTest(ctx, name) }})
+	guarded, err := deletion.Guard(ctx, r.Client, obj, obj.Spec.DeletionPolicy, inUse)
+	if err != nil || guarded.Gone {
+		return ctrl.Result{}, err // the keys stay in the device, and the services go on with it
+	}
+	// One that is held is opened all the same: after a restart the CRLs need it.
+	result, err := step.Run(ctx, r.Client, obj, checkInterval, append([]step.Step{
+		{Condition: pkiv1.ConditionReachable, Do: func(ctx context.Context) error { return r.ensureOpen(ctx, name, obj) }},
+		{Condition: pkiv1.ConditionSelfTestPassed, Do: func(ctx context.Context) error { return r.selfTest(ctx, name) }}}, guarded.Held...)...)
 	r.measure(name, obj)
 	return result, err
 }

@@ -15,6 +15,7 @@ import (
 
 	pkiv1 "github.com/terrace-pki/terrace/api/v1alpha1"
 	"github.com/terrace-pki/terrace/controllers/certificateauthority"
+	"github.com/terrace-pki/terrace/controllers/deletion"
 	"github.com/terrace-pki/terrace/controllers/step"
 	"github.com/terrace-pki/terrace/internal/authority"
 	"github.com/terrace-pki/terrace/internal/pki"
@@ -38,11 +39,17 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 
 // Reconcile brings the key, the imported certificate and the accepted spec about.
 func (r *Reconciler) Reconcile(ctx context.Context, ca *pkiv1.IndustryCA) (ctrl.Result, error) {
-	if !ca.DeletionTimestamp.IsZero() {
-		return ctrl.Result{}, nil // no key is destroyed; CRLs go on from the ledger
+	name := "IndustryCA/" + ca.Namespace + "/" + ca.Name
+	guarded, err := deletion.Guard(ctx, r.Client, ca, ca.Spec.DeletionPolicy, deletion.Authority(r.Authorities, r.Now, name))
+	if err != nil || guarded.Gone {
+		return ctrl.Result{}, err
+	}
+	if len(guarded.Held) > 0 {
+		// Nothing new is begun; no key is destroyed, and CRLs go on from the ledger.
+		return step.Run(ctx, r.Client, ca, certificateauthority.StatusInterval, guarded.Held...)
 	}
 	s := &certificateauthority.Steps{Client: r.Client, Authorities: r.Authorities, Now: r.Now,
-		Authority: "IndustryCA/" + ca.Namespace + "/" + ca.Name, Namespace: ca.Namespace, Common: &ca.Spec.CACommon, Status: &ca.Status}
+		Authority: name, Namespace: ca.Namespace, Common: &ca.Spec.CACommon, Status: &ca.Status}
 	return step.Run(ctx, r.Client, ca, certificateauthority.StatusInterval,
 		step.Step{Condition: pkiv1.ConditionKeyReady, Do: s.EnsureKey},
 		step.Step{Condition: pkiv1.ConditionCertificateReady, Do: func(context.Context) error { return importCertificate(s, ca) }},

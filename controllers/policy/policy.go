@@ -1,4 +1,5 @@
-// Package policy reads a RegistrationAuthority's spec as a registration.Policy.
+// Package policy reads what the API declares as package registration knows it:
+// a RegistrationAuthority's policy, and the digests of what people ask for.
 package policy
 
 import (
@@ -16,6 +17,24 @@ func FromAuthority(ra *pkiv1.RegistrationAuthority) (registration.Policy, error)
 	}
 	return registration.Policy{Namespace: ra.Namespace, AllowedProfiles: ra.Spec.AllowedProfiles,
 		AllowedNames: rules, AllowedNamespaces: ra.Spec.AllowedNamespaces}, nil
+}
+
+// Issuer is the CA that an RA asks, as the ledger names it.
+func Issuer(ra *pkiv1.RegistrationAuthority) string {
+	return KindBusinessCA + "/" + ra.Namespace + "/" + ra.Spec.BusinessCARef.Name
+}
+
+// RequiredApprovals is how many distinct people must approve a request for a profile.
+func RequiredApprovals(ra *pkiv1.RegistrationAuthority, profile string) int {
+	if ra.Spec.ApprovalPolicy == pkiv1.ApprovalNone {
+		return 0
+	}
+	for _, a := range ra.Spec.Approvals {
+		if a.Profile == profile {
+			return int(a.Required)
+		}
+	}
+	return 1
 }
 
 // NameRules reads the rules; an error begins with the index of the bad one.

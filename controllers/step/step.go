@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -29,6 +30,10 @@ const FieldOwner = client.FieldOwner("terrace")
 // again, besides the watches.
 const waitInterval = 10 * time.Second
 
+// staleInterval is when an object is looked at again that was read from a cache
+// which is behind the API server.
+const staleInterval = 200 * time.Millisecond
+
 // Step brings one condition about.
 type Step struct {
 	// Condition is its type.
@@ -36,6 +41,8 @@ type Step struct {
 	// Do observes afresh and acts. Nil: the condition is True. *NotReady: it is
 	// False for a reason. Any other error: it is False and tried again with backoff.
 	Do func(ctx context.Context) error
+	// Independent: the step is taken although one before it is not True.
+	Independent bool
 }
 
 // NotReady is a result, not a failure: why a condition is not True yet.
@@ -85,7 +92,7 @@ func Run(ctx context.Context, c client.Client, obj Object, next time.Duration, s
 	before := obj.DeepCopyObject().(Object)
 	var blocked *NotReady
 	for _, s := range steps {
-		if blocked != nil {
+		if blocked != nil && !s.Independent {
 			set(obj, s.Condition, metav1.ConditionUnknown, pkiv1.ReasonProgressing, "waits for the step before")
 			continue
 		}
@@ -97,14 +104,20 @@ func Run(ctx context.Context, c client.Client, obj Object, next time.Duration, s
 		case errors.As(err, &good):
 			set(obj, s.Condition, metav1.ConditionTrue, good.Reason, good.Message)
 		default:
-			if !errors.As(err, &blocked) {
-				blocked = Failed(pkiv1.ReasonProgressing, err)
+			var why *NotReady
+			if !errors.As(err, &why) {
+				why = Failed(pkiv1.ReasonProgressing, err)
 			}
-			set(obj, s.Condition, metav1.ConditionFalse, blocked.Reason, blocked.Message)
+			set(obj, s.Condition, metav1.ConditionFalse, why.Reason, why.Message)
+			if blocked == nil {
+				blocked = why
+			}
 		}
 	}
 	summarise(obj, blocked)
-	if err := apply(ctx, c, before, obj); err != nil {
+	if err := apply(ctx, c, before, obj); apierrors.IsConflict(err) {
+		return ctrl.Result{RequeueAfter: staleInterval}, nil
+	} else if err != nil {
 		return ctrl.Result{}, fmt.Errorf("apply status: %w", err)
 	}
 	switch {
@@ -165,6 +178,9 @@ func apply(ctx context.Context, c client.Client, before, obj Object) error {
 	u.SetName(obj.GetName())
 	u.SetNamespace(obj.GetNamespace())
 	u.SetUID(obj.GetUID()) // an object of the same name that came since is another one
+	// What was read may be older than what this controller wrote itself: an act
+	// done a moment ago would be shown as one that was found done.
+	u.SetResourceVersion(before.GetResourceVersion())
 	return client.IgnoreNotFound(c.Status().Apply(ctx, client.ApplyConfigurationFromUnstructured(u), FieldOwner, client.ForceOwnership))
 }
 

@@ -13,9 +13,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	pkiv1 "github.com/terrace-pki/terrace/api/v1alpha1"
+	"github.com/terrace-pki/terrace/controllers/deletion"
 	"github.com/terrace-pki/terrace/controllers/step"
 	"github.com/terrace-pki/terrace/internal/authority"
 	"github.com/terrace-pki/terrace/internal/device"
+	"github.com/terrace-pki/terrace/internal/replica"
 	"github.com/terrace-pki/terrace/internal/responder"
 )
 
@@ -27,6 +29,13 @@ type Reconciler struct {
 	Client      client.Client
 	Responders  *responder.Service
 	Authorities *authority.Service
+	// Nodes says how spec.nodes stand; nil in a process that pushes to none.
+	Nodes Nodes
+}
+
+// Nodes is what pushes to the nodes; its one implementation outside tests is replica.Sender.
+type Nodes interface {
+	Status(node string) (replica.NodeStatus, bool)
 }
 
 // SetupWithManager registers the controller.
@@ -42,26 +51,33 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 
 // Reconcile accepts the spec and has the CAs certify the responder.
 func (r *Reconciler) Reconcile(ctx context.Context, v *pkiv1.ValidationService) (ctrl.Result, error) {
-	if !v.DeletionTimestamp.IsZero() {
-		return ctrl.Result{}, nil
+	guarded, err := deletion.Guard(ctx, r.Client, v, v.Spec.DeletionPolicy, deletion.ValidationService(r.Authorities, time.Now, v.Namespace+"/"+v.Name))
+	if err != nil || guarded.Gone {
+		return ctrl.Result{}, err // the answers go on from the ledger
 	}
-	return step.Run(ctx, r.Client, v, checkInterval,
-		step.Step{Condition: pkiv1.ConditionSpecAccepted, Do: func(ctx context.Context) error { return r.accept(ctx, v) }},
-		step.Step{Condition: pkiv1.ConditionResponderReady, Do: func(ctx context.Context) error { return r.ensureResponder(ctx, v) }})
+	return step.Run(ctx, r.Client, v, checkInterval, append([]step.Step{
+		{Condition: pkiv1.ConditionSpecAccepted, Do: func(ctx context.Context) error { return r.accept(ctx, v) }},
+		{Condition: pkiv1.ConditionNodesPushed, Do: func(context.Context) error { return r.nodesPushed(v) }},
+		{Condition: pkiv1.ConditionResponderReady, Do: func(ctx context.Context) error { return r.ensureResponder(ctx, v) }}}, guarded.Held...)...)
 }
 
 func (r *Reconciler) accept(ctx context.Context, v *pkiv1.ValidationService) error {
-	var dev pkiv1.CryptoDevice
-	name := v.Spec.DeviceRef.Name
-	if err := r.Client.Get(ctx, client.ObjectKey{Namespace: v.Namespace, Name: name}, &dev); err != nil {
-		if apierrors.IsNotFound(err) {
-			return step.Waiting(pkiv1.ReasonReferenceNotFound, "CryptoDevice %q is not there", name)
-		}
-		return err
+	spec := responder.Spec{Namespace: v.Namespace, Name: v.Name, BaseURL: v.Spec.BaseURL,
+		ResponderValidity: v.Spec.ResponderValidity.Duration, ResponseValidity: v.Spec.ResponseValidity.Duration}
+	for _, n := range v.Spec.Nodes { // they have devices of their own
+		spec.Nodes = append(spec.Nodes, responder.Node{Name: n.Name, URL: n.URL})
 	}
-	err := r.Responders.Accept(ctx, responder.Spec{Namespace: v.Namespace, Name: v.Name, BaseURL: v.Spec.BaseURL, Device: v.Namespace + "/" + name,
-		ResponderValidity: v.Spec.ResponderValidity.Duration, ResponseValidity: v.Spec.ResponseValidity.Duration})
-	if err != nil {
+	if ref := v.Spec.DeviceRef; ref != nil {
+		var dev pkiv1.CryptoDevice
+		if err := r.Client.Get(ctx, client.ObjectKey{Namespace: v.Namespace, Name: ref.Name}, &dev); err != nil {
+			if apierrors.IsNotFound(err) {
+				return step.Waiting(pkiv1.ReasonReferenceNotFound, "CryptoDevice %q is not there", ref.Name)
+			}
+			return err
+		}
+		spec.Device = v.Namespace + "/" + ref.Name
+	}
+	if err := r.Responders.Accept(ctx, spec); err != nil {
 		return step.Failed(pkiv1.ReasonStoreUnavailable, err)
 	}
 	return nil
@@ -69,10 +85,17 @@ func (r *Reconciler) accept(ctx context.Context, v *pkiv1.ValidationService) err
 
 func (r *Reconciler) ensureResponder(ctx context.Context, v *pkiv1.ValidationService) error {
 	id := v.Namespace + "/" + v.Name
-	err := r.Responders.Ensure(ctx, id)
-	v.Status.ServedAuthorities = int32(len(r.Responders.Served(id)))
+	var err error
+	if len(v.Spec.Nodes) > 0 {
+		var served int // the sender asks for the certificates; see responder.Configure
+		served, err = r.Responders.CheckNodes(id)
+		v.Status.ServedAuthorities = int32(served)
+	} else {
+		err = r.Responders.Ensure(ctx, id)
+		v.Status.ServedAuthorities = int32(len(r.Responders.Served(id)))
+	}
 	switch {
-	case errors.Is(err, authority.ErrBusy):
+	case errors.Is(err, authority.ErrBusy), errors.Is(err, responder.ErrNodePending):
 		return step.Waiting(pkiv1.ReasonProgressing, "%v", err)
 	case errors.Is(err, authority.ErrKeyMissing), errors.Is(err, authority.ErrKeyMismatch):
 		return &step.NotReady{Reason: pkiv1.ReasonKeyMissing, Message: err.Error(), Stalled: true, RequeueAfter: time.Minute}

@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 
 func newService(tier *controllertest.Tier) *pkiv1.ValidationService {
 	return &pkiv1.ValidationService{ObjectMeta: tier.Meta("validation"), Spec: pkiv1.ValidationServiceSpec{
-		BaseURL: "http://validation.test", DeviceRef: pkiv1.LocalObjectReference{Name: controllertest.DeviceName},
+		BaseURL: "http://validation.test", DeviceRef: &pkiv1.LocalObjectReference{Name: controllertest.DeviceName},
 		ResponderValidity: metav1.Duration{Duration: 72 * time.Hour}, ResponseValidity: metav1.Duration{Duration: time.Hour}}}
 }
 

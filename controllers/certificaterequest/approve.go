@@ -1,0 +1,75 @@
+package certificaterequest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	pkiv1 "github.com/terrace-pki/terrace/api/v1alpha1"
+	"github.com/terrace-pki/terrace/controllers/step"
+	"github.com/terrace-pki/terrace/internal/registration"
+)
+
+// lookAgain is how often a request that waits for people is looked at besides
+// the watch: an Approval may be gone before its taking in was seen.
+const lookAgain = time.Minute
+
+// approve opens the application in the RA's store, and counts the decisions
+// that the store has taken in. The objects by which they were given count for
+// nothing: they may be deleted, and come back.
+func (w *work) approve(ctx context.Context) error {
+	if w.issued != nil {
+		w.req.Status.Approvals = ""
+		return adopted()
+	}
+	applicant := w.req.Spec.Applicant
+	if applicant == nil && w.required == 0 {
+		return notRequired()
+	}
+	if applicant == nil {
+		return step.Stalled(pkiv1.ReasonInvalidSpec,
+			"spec.applicant: is missing, so nobody can be told apart from the applicant; admission writes it: delete the request and create it again while the webhooks work")
+	}
+	opened, err := w.open(ctx, applicant.Username)
+	if err != nil {
+		return err
+	}
+	decisions, err := w.Store.Approvals(ctx, w.target)
+	if err != nil {
+		return step.Failed(pkiv1.ReasonStoreUnavailable, err)
+	}
+	tally := registration.Count(opened.Applicant, decisions)
+	w.req.Status.Approvals = ""
+	if w.required > 0 {
+		w.req.Status.Approvals = fmt.Sprintf("%d/%d", tally.Given, w.required)
+	}
+	switch {
+	case tally.Denied:
+		return step.Stalled(pkiv1.ReasonDenied, "a reviewer denied the request; ask again under another name")
+	case w.required == 0:
+		return notRequired()
+	case tally.Given < w.required:
+		return &step.NotReady{Reason: pkiv1.ReasonAwaitingApproval, RequeueAfter: lookAgain, Message: fmt.Sprintf(
+			"%d of %d approvals given; people who may `approve` on registrationauthorities %s in namespace %s can give it (kubectl terrace approve %s -n %s)",
+			tally.Given, w.required, w.ra.Name, w.ra.Namespace, w.req.Name, w.req.Namespace)}
+	}
+	return nil
+}
+
+func notRequired() error {
+	return &step.Succeeded{Reason: pkiv1.ReasonNotRequired, Message: "the RA's approvalPolicy is None"}
+}
+
+// open records the application the first time: who asked first stays the
+// applicant, whoever creates the object again.
+func (w *work) open(ctx context.Context, applicant string) (registration.Opened, error) {
+	opened, err := w.Store.Open(ctx, registration.Opened{Target: w.target, Applicant: applicant, At: time.Now()})
+	switch {
+	case errors.Is(err, registration.ErrTargetConflict):
+		return registration.Opened{}, step.Stalled(pkiv1.ReasonIdentityConflict, "%v; a new request needs a new name", err)
+	case err != nil:
+		return registration.Opened{}, step.Failed(pkiv1.ReasonStoreUnavailable, err)
+	}
+	return opened, nil
+}
