@@ -59,6 +59,10 @@ fuzz: ## each fuzz target for FUZZTIME (default 10m)
 	  for f in $$(git grep -ho '^func Fuzz[A-Za-z]*' -- "$$p/*_test.go" | cut -c6-); do \
 	    echo "$$p $$f"; go test "./$$p" -run '^$$' -fuzz "^$$f$$" -fuzztime $(or $(FUZZTIME),10m) -fuzzminimizetime 1x || exit 1; done; done
 
+.PHONY: soak
+soak: ## kill every process at random for SOAK (default 10m) under a load; needs root, and make build
+	TERRACE_TESTAPISERVER=$(BIN)/testapiserver TERRACE_BIN=$(BIN) TERRACE_SOAK=$(or $(SOAK),10m) go test ./test/zones -run TestNothingIsLostNorDoubled -count=1 -v -timeout 60m
+
 .PHONY: bench
 bench: ## the benchmarks, with ratios to the raw cost of the cryptography
 	go test -run '^$$' -bench . -benchmem ./internal/...

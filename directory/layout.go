@@ -3,7 +3,6 @@ package directory
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -30,9 +29,6 @@ const (
 	Public Audience = "Public"
 )
 
-// MaxIdentityOIDs bounds LayoutConfig.IdentityOIDs.
-const MaxIdentityOIDs = 64
-
 // LayoutConfig is what a Layout is made of.
 type LayoutConfig struct {
 	// Base is the DN under which all entries stand. Its first RDN has one
@@ -40,9 +36,6 @@ type LayoutConfig struct {
 	Base     string
 	Naming   Naming
 	Audience Audience
-	// IdentityOIDs are extensions that hold identity numbers, dotted. Those under
-	// 1.2.156.10260.4.1 (GB/T 20518) always count.
-	IdentityOIDs []string
 }
 
 // Layout turns publications into the entries that a directory is to hold.
@@ -51,7 +44,6 @@ type Layout struct {
 	root     Entry
 	naming   Naming
 	audience Audience
-	identity []string
 }
 
 // NewLayout checks a configuration.
@@ -73,15 +65,7 @@ func NewLayout(c LayoutConfig) (*Layout, error) {
 	if c.Audience != Business && c.Audience != Public {
 		return nil, fmt.Errorf("directory layout: audience %q: want %s or %s", c.Audience, Business, Public)
 	}
-	if len(c.IdentityOIDs) > MaxIdentityOIDs {
-		return nil, fmt.Errorf("directory layout: identity OIDs: has %d, at most %d are allowed", len(c.IdentityOIDs), MaxIdentityOIDs)
-	}
-	for _, oid := range c.IdentityOIDs {
-		if _, err := pki.ParseOID(oid); err != nil {
-			return nil, fmt.Errorf("directory layout: identity OIDs: %w", err)
-		}
-	}
-	return &Layout{base: base, root: root, naming: c.Naming, audience: c.Audience, identity: slices.Clone(c.IdentityOIDs)}, nil
+	return &Layout{base: base, root: root, naming: c.Naming, audience: c.Audience}, nil
 }
 
 // Base is the DN under which all entries stand.

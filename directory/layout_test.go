@@ -16,7 +16,7 @@ const base = "dc=example,dc=cn"
 
 func newLayout(t testing.TB, naming directory.Naming, audience directory.Audience) *directory.Layout {
 	t.Helper()
-	l, err := directory.NewLayout(directory.LayoutConfig{Base: base, Naming: naming, Audience: audience, IdentityOIDs: []string{"1.2.3.4"}})
+	l, err := directory.NewLayout(directory.LayoutConfig{Base: base, Naming: naming, Audience: audience})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,10 +102,10 @@ func TestPublicWithholdsIdentityNumbers(t *testing.T) {
 		want       bool
 	}{
 		"a name": {subject: directorytest.Person(1)},
-		"another extension": {subject: directorytest.Person(1),
-			extensions: []pkix.Extension{directorytest.Extension(asn1.ObjectIdentifier{1, 2, 3, 5})}},
+		"another extension of a standard": {subject: directorytest.Person(1),
+			extensions: []pkix.Extension{directorytest.Extension(asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 48, 1, 5})}},
 		"a short number": {subject: pkix.Name{CommonName: "server 20261124"}},
-		"configured extension": {subject: directorytest.Person(1), want: true,
+		"extension under an OID that a profile chose": {subject: directorytest.Person(1), want: true,
 			extensions: []pkix.Extension{directorytest.Extension(asn1.ObjectIdentifier{1, 2, 3, 4})}},
 		"extension of GB/T 20518": {subject: directorytest.Person(1), want: true,
 			extensions: []pkix.Extension{directorytest.Extension(asn1.ObjectIdentifier{1, 2, 156, 10260, 4, 1, 2})}},

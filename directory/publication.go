@@ -69,10 +69,11 @@ type Want struct {
 
 // Want says what a publication asks of the directory.
 //
-// In a Public directory a certificate is withheld when it has an identity
-// extension, a subject attribute serialNumber, UID or uniqueIdentifier, or 15 or
-// more digits in a row in the subject or in subjectAltName, as resident
-// identity numbers (GB 11643) are put into names.
+// In a Public directory a certificate is withheld when it has an extension other
+// than those of harmlessExtensions, as identity extensions are (GB/T 20518, or
+// under any OID that a profile names), a subject attribute serialNumber, UID or
+// uniqueIdentifier, or 15 or more digits in a row in the subject or in
+// subjectAltName, as resident identity numbers (GB 11643) are put into names.
 func (l *Layout) Want(p Publication) (Want, error) {
 	w, err := l.want(p)
 	if err != nil {
@@ -168,7 +169,7 @@ func (l *Layout) wantCertificate(ca dn, c Certificate) (Want, error) {
 	if c.State != StateIssued {
 		return w, nil
 	}
-	if l.audience == Public && l.showsIdentity(cert) {
+	if l.audience == Public && showsIdentity(cert) {
 		w.Withheld = true
 		return w, nil
 	}
@@ -220,13 +221,18 @@ func subjectText(cert *smx509.Certificate) subject {
 	return s
 }
 
-// identityArc holds the identity extensions of GB/T 20518 and GM/T 0015.
-const identityArc = "1.2.156.10260.4.1."
+// harmlessExtensions say nothing of who the subject is; subjectAltName is looked
+// into. What is not among them may be an identity number: the extensions of
+// profiles can have any OID.
+var harmlessExtensions = []string{
+	pki.OIDSubjectKeyID, pki.OIDAuthorityKeyID, pki.OIDKeyUsage, pki.OIDExtKeyUsage, pki.OIDBasicConstraints,
+	pki.OIDSubjectAltName, pki.OIDCRLDistributionPoints, pki.OIDAuthorityInfoAccess, pki.OIDOCSPNoCheck,
+}
 
-func (l *Layout) showsIdentity(cert *smx509.Certificate) bool {
+func showsIdentity(cert *smx509.Certificate) bool {
 	for _, e := range cert.Extensions {
 		oid := e.Id.String()
-		if strings.HasPrefix(oid, identityArc) || slices.Contains(l.identity, oid) {
+		if !slices.Contains(harmlessExtensions, oid) {
 			return true
 		}
 		if oid == pki.OIDSubjectAltName && hasLongNumber(string(e.Value)) {

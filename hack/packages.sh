@@ -10,6 +10,10 @@ wanted() {
 		run  gcc              the PKCS#11 binding and SQLite are C
 		run  make             builds the software token
 		run  openssl          looks at certificates
+		run  slapd            the LDAP master and its slaves
+		run  ldap-utils       looks into the directory
+		test iproute2         zones are network namespaces
+		test nftables         the firewall between the zones
 		test postgresql       the ledger is tested on a real PostgreSQL 15
 		test libbcprov-java   BouncyCastle verifies what Terrace makes
 		test libbcpkix-java   BouncyCastle: CRL, OCSP and path
@@ -23,6 +27,10 @@ installed() {
 	case "$1" in
 	default-jdk-headless) command -v javac >/dev/null ;;
 	gcc | make | openssl | shellcheck) command -v "$1" >/dev/null ;;
+	slapd) [ -x /usr/sbin/slapd ] ;;
+	ldap-utils) command -v ldapsearch >/dev/null ;;
+	iproute2) [ -x /sbin/ip ] ;;
+	nftables) [ -x /usr/sbin/nft ] ;;
 	postgresql) [ -x /usr/lib/postgresql/15/bin/postgres ] ;;
 	*) dpkg-query -W -f='${Status}' "$1" 2>/dev/null | grep -q 'ok installed' ;;
 	esac

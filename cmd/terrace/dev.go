@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -9,16 +8,13 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/terrace-pki/terrace/internal/app"
-	"github.com/terrace-pki/terrace/internal/authority"
 	"github.com/terrace-pki/terrace/internal/device/pkcs11"
 	"github.com/terrace-pki/terrace/internal/nationalroot"
-	"github.com/terrace-pki/terrace/internal/pki"
 )
 
 func devCommand() *cobra.Command {
-	dev := &cobra.Command{Use: "dev", Short: "Help for development: a national root, a token, a revocation"}
-	dev.AddCommand(nationalRootCommand(), tokenInitCommand(), revokeCommand())
+	dev := &cobra.Command{Use: "dev", Short: "Help for development: a national root, a token"}
+	dev.AddCommand(nationalRootCommand(), tokenInitCommand())
 	return dev
 }
 
@@ -105,49 +101,5 @@ func tokenInitCommand() *cobra.Command {
 	for _, f := range []string{"module", "label", "pin-file", "so-pin-file"} {
 		_ = cmd.MarkFlagRequired(f) // the flag exists
 	}
-	return cmd
-}
-
-func revokeCommand() *cobra.Command {
-	var c app.Config
-	var ledgerFile, reasonName string
-	cmd := &cobra.Command{Use: "revoke SERIAL", Args: cobra.ExactArgs(1), Short: "Revoke a certificate in the ledger; OCSP answers at once, the CRL by its schedule",
-		Example: "  terrace dev revoke 01A2B3 --reason keyCompromise --ledger sqlite:.terrace/ledger.db",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			serial, err := pki.ParseSerial(args[0])
-			if err != nil {
-				return err
-			}
-			reason, err := pki.ParseReason(reasonName)
-			if err != nil {
-				return fmt.Errorf("--reason: %w", err)
-			}
-			if reason == pki.ReasonCertificateHold {
-				return errors.New("--reason certificateHold: a hold can be released, which this command cannot do; choose another reason")
-			}
-			if err := readLedger(&c, ledgerFile); err != nil {
-				return err
-			}
-			store, err := c.OpenLedger(cmd.Context(), false)
-			if err != nil {
-				return fmt.Errorf("open ledger: %w", err)
-			}
-			defer store.Close()
-			found, err := store.FindSerial(cmd.Context(), serial)
-			if err != nil {
-				return err
-			}
-			if len(found) == 0 {
-				return fmt.Errorf("serial %s: %w", serial, authority.ErrNotFound)
-			}
-			r, err := store.Revoke(cmd.Context(), found[0].Issuer, serial, authority.Revocation{At: time.Now(), Reason: reason})
-			if err != nil {
-				return err
-			}
-			fmt.Fprintf(cmd.OutOrStdout(), "serial %s of %s is revoked since %s (%s)\n", serial, r.Issuer.Authority, r.Revocation.At.Format(time.RFC3339), r.Revocation.Reason)
-			return nil
-		}}
-	ledgerFlags(cmd, &c, &ledgerFile)
-	cmd.Flags().StringVar(&reasonName, "reason", "unspecified", "reason of RFC 5280 5.3.1")
 	return cmd
 }

@@ -30,11 +30,11 @@ func command(name string) *cobra.Command {
 	root := &cobra.Command{Use: "terrace", Short: "Certificate authentication system of LD/T 02.1-2022, declared in a Kubernetes API",
 		SilenceUsage: true, SilenceErrors: true}
 	if name == "kubectl-terrace" {
-		root.Use, root.Short = "kubectl-terrace", "Look into the tiers of Terrace"
+		root.Use, root.Short = "kubectl-terrace", "Look into the tiers of Terrace, and decide about requests"
 		root.Annotations = map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl terrace"}
-		root.AddCommand(inspectCommand())
+		root.AddCommand(approveCommand(), denyCommand(), explainCommand(), inspectCommand(), treeCommand())
 		return root
 	}
-	root.AddCommand(runCommand(), devCommand(), inspectCommand())
+	root.AddCommand(runCommand(), managerCommand(), caCommand(), raCommand(), validationCommand(), pusherCommand(), directoryCommand(), transportCommand(), messageKeyCommand(), devCommand(), inspectCommand())
 	return root
 }

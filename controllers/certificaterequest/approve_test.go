@@ -240,3 +240,26 @@ func TestAnswerIsLost(t *testing.T) {
 		})
 	}
 }
+
+// TestCacheIsBehind: a request that is read as it was before it was issued must
+// not be shown as one that was found issued.
+func TestCacheIsBehind(t *testing.T) {
+	tier, _ := newTier(t)
+	req := newRequest(tier, "gauge-1", tier.Request(t, "gauge-1", within))
+	tier.Create(t, req)
+	stale := req.DeepCopy()
+	if _, err := reconcileRequest(t, tier, req); err != nil {
+		t.Fatal(err)
+	}
+	r := &certificaterequest.Reconciler{Client: tier.Client, Issuer: tier.Issuer(), Store: tier.store}
+	result, err := r.Reconcile(t.Context(), stale)
+	if err != nil || result.RequeueAfter == 0 {
+		t.Errorf("got %v, error %v, want to be looked at again without one", result, err)
+	}
+	if _, err := reconcileRequest(t, tier, req); err != nil {
+		t.Fatal(err)
+	}
+	if got := controllertest.Reason(req, pkiv1.ConditionIssued); got != "True/Succeeded" {
+		t.Errorf("Issued: got %s, want True/Succeeded", got)
+	}
+}

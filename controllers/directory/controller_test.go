@@ -180,7 +180,7 @@ func owned(t *testing.T, o client.Object) map[string][]string {
 		var fields struct {
 			Status map[string]map[string]any `json:"f:status"`
 		}
-		if err := json.Unmarshal(m.FieldsV1.Raw, &fields); err != nil {
+		if err := json.Unmarshal(m.FieldsV1.GetRawBytes(), &fields); err != nil {
 			t.Fatal(err)
 		}
 		for field, items := range fields.Status {

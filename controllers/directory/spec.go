@@ -92,11 +92,11 @@ func readPassword(ctx context.Context, c client.Client, passwords *publishing.Pa
 	value := []byte(strings.TrimRight(string(secret.Data[ref.Key]), "\r\n"))
 	switch {
 	case apierrors.IsNotFound(err):
-		err = fmt.Errorf("Secret %q is not there; create it with key %q", ref.Name, ref.Key)
+		err = fmt.Errorf("the Secret %q is not there; create it with key %q", ref.Name, ref.Key)
 	case err != nil:
 		err = fmt.Errorf("read Secret %q: %w", ref.Name, err)
 	case len(value) == 0:
-		err = fmt.Errorf("Secret %q has no key %q", ref.Name, ref.Key)
+		err = fmt.Errorf("the Secret %q has no key %q", ref.Name, ref.Key)
 	default:
 		return passwords.Set(ref, value), nil
 	}

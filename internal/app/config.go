@@ -1,4 +1,4 @@
-// Package app wires the parts of Terrace into one running process.
+// Package app wires the parts of Terrace into running processes.
 package app
 
 import (
@@ -10,8 +10,19 @@ import (
 	"strings"
 )
 
-// Config of a process, as flags and files give it. Validate before use.
-type Config struct {
+// Process is what every process has. Empty addresses switch the server off.
+type Process struct {
+	// MetricsAddress and HealthAddress are host:port.
+	MetricsAddress string
+	HealthAddress  string
+}
+
+func (p Process) validate() error {
+	return errors.Join(address("--metrics-address", p.MetricsAddress), address("--health-address", p.HealthAddress))
+}
+
+// Core is what a process needs that holds the keys and the ledger.
+type Core struct {
 	// LedgerDSN is "sqlite:<path>" or a PostgreSQL URL. It may hold a password
 	// and is never logged.
 	LedgerDSN string
@@ -19,22 +30,14 @@ type Config struct {
 	KeystoreDir string
 	// PKCS11Modules are the absolute paths that a CryptoDevice may name.
 	PKCS11Modules []string
-	// ValidationAddress, MetricsAddress, HealthAddress and WebhookAddress are
-	// host:port; empty metrics, health and webhook addresses switch the server off.
-	ValidationAddress string
-	MetricsAddress    string
-	HealthAddress     string
-	WebhookAddress    string
-	// WebhookCertDir holds tls.crt and tls.key of the webhook server.
-	WebhookCertDir string
+	// LimitsFile bounds what the CAs may issue, whatever the API says.
+	LimitsFile string
+	// TierNamespaces are those whose Secrets are read; empty: every one.
+	TierNamespaces []string
 }
 
-// Validate says which flag is wrong and how to mend it.
-func (c Config) Validate() error {
-	if c.LedgerDSN == "" {
-		return errors.New("--ledger: required: sqlite:<path>, or a PostgreSQL URL (give it by --ledger-file or TERRACE_LEDGER, so that the password is not in the process list)")
-	}
-	if _, _, err := c.ledger(); err != nil {
+func (c Core) validate() error {
+	if _, _, err := dsn("--ledger", c.LedgerDSN, "TERRACE_LEDGER"); err != nil {
 		return err
 	}
 	for _, m := range c.PKCS11Modules {
@@ -42,37 +45,83 @@ func (c Config) Validate() error {
 			return fmt.Errorf("--pkcs11-module %q: must be an absolute path", m)
 		}
 	}
+	return nil
+}
+
+func (c Core) allowsModule(path string) bool { return slices.Contains(c.PKCS11Modules, path) }
+
+// Webhooks is where the API server finds the admission webhooks.
+type Webhooks struct {
+	WebhookAddress string
+	// WebhookCertDir holds tls.crt and tls.key of the webhook server.
+	WebhookCertDir string
+}
+
+func (w Webhooks) validate() error {
+	if w.WebhookAddress != "" && w.WebhookCertDir == "" {
+		return errors.New("--webhook-cert-dir: required with --webhook-address; it holds tls.crt and tls.key")
+	}
+	return address("--webhook-address", w.WebhookAddress)
+}
+
+// Config of the process that does everything. Validate before use.
+type Config struct {
+	Process
+	Core
+	Webhooks
+	// RegistrationDSN of the RA's database, as LedgerDSN.
+	RegistrationDSN string
+	// ValidationAddress is host:port of OCSP, CRLs and CA certificates.
+	ValidationAddress string
+	// DirectoryCAFile holds the PEM certificates that directory servers are
+	// verified against when their Directory names none; may be empty.
+	DirectoryCAFile string
+	// StateDir keeps what the pusher remembers.
+	StateDir string
+}
+
+// Validate says which flag is wrong and how to mend it.
+func (c Config) Validate() error {
+	if err := errors.Join(c.Core.validate(), c.Process.validate(), c.Webhooks.validate()); err != nil {
+		return err
+	}
+	if _, _, err := dsn("--registration-store", c.RegistrationDSN, "TERRACE_REGISTRATION_STORE"); err != nil {
+		return err
+	}
+	if c.StateDir == "" {
+		return errors.New("--state-dir: required: what the push to directories goes on from when the API server is away")
+	}
 	if c.ValidationAddress == "" {
 		return errors.New("--validation-address: required, host:port for OCSP, CRLs and CA certificates")
 	}
-	for flag, addr := range map[string]string{"--validation-address": c.ValidationAddress, "--metrics-address": c.MetricsAddress,
-		"--health-address": c.HealthAddress, "--webhook-address": c.WebhookAddress} {
-		if addr == "" {
-			continue
-		}
-		if _, _, err := net.SplitHostPort(addr); err != nil {
-			return fmt.Errorf("%s %q: want host:port", flag, addr)
-		}
+	return address("--validation-address", c.ValidationAddress)
+}
+
+// address checks host:port; empty is allowed.
+func address(flag, addr string) error {
+	if addr == "" {
+		return nil
 	}
-	if c.WebhookAddress != "" && c.WebhookCertDir == "" {
-		return errors.New("--webhook-cert-dir: required with --webhook-address; it holds tls.crt and tls.key")
+	if _, _, err := net.SplitHostPort(addr); err != nil {
+		return fmt.Errorf("%s %q: want host:port", flag, addr)
 	}
 	return nil
 }
 
-// ledger splits the DSN into its driver and what the driver takes.
-func (c Config) ledger() (driver, rest string, err error) {
+// dsn splits a database's name into its driver and what the driver takes. The
+// errors do not repeat it: it may hold a password.
+func dsn(flag, value, env string) (driver, rest string, err error) {
 	switch {
-	case strings.HasPrefix(c.LedgerDSN, "sqlite:"):
-		path := strings.TrimPrefix(c.LedgerDSN, "sqlite:")
+	case value == "":
+		return "", "", fmt.Errorf("%s: required: sqlite:<path>, or a PostgreSQL URL (give it by %s-file or %s, so that the password is not in the process list)", flag, flag, env)
+	case strings.HasPrefix(value, "sqlite:"):
+		path := strings.TrimPrefix(value, "sqlite:")
 		if path == "" {
-			return "", "", errors.New("--ledger sqlite: the path is missing: sqlite:/var/lib/terrace/ledger.db")
+			return "", "", fmt.Errorf("%s sqlite: the path is missing: sqlite:/var/lib/terrace/database.db", flag)
 		}
 		return "sqlite", path, nil
-	case strings.HasPrefix(c.LedgerDSN, "postgres://"), strings.HasPrefix(c.LedgerDSN, "postgresql://"):
-		return "postgres", c.LedgerDSN, nil
+	case strings.HasPrefix(value, "postgres://"), strings.HasPrefix(value, "postgresql://"):
+		return "postgres", value, nil
 	}
-	return "", "", errors.New("--ledger: want sqlite:<path>, or a URL that begins with postgresql:// or postgres:// and names the host")
+	return "", "", fmt.Errorf("%s: want sqlite:<path>, or a URL that begins with postgresql:// or postgres:// and names the host", flag)
 }
-
-func (c Config) allowsModule(path string) bool { return slices.Contains(c.PKCS11Modules, path) }

@@ -15,7 +15,7 @@ import (
 
 // opener opens the devices that the API declares, within what this process's
 // own configuration allows: the API cannot widen it.
-func (c Config) opener() cryptodevice.Opener {
+func (c Core) opener() cryptodevice.Opener {
 	return func(_ context.Context, name string, spec pkiv1.CryptoDeviceSpec, secret []byte) (device.Device, error) {
 		switch {
 		case spec.PKCS11 != nil:

@@ -4,20 +4,32 @@ import (
 	"context"
 
 	"github.com/terrace-pki/terrace/internal/authority"
+	"github.com/terrace-pki/terrace/internal/registration"
 	"github.com/terrace-pki/terrace/internal/store/postgres"
 	"github.com/terrace-pki/terrace/internal/store/sqlite"
 )
 
-// OpenLedger opens the ledger. With takeOver it begins a new epoch: this
-// process issues, and earlier ones are fenced off. Without, only what is not
-// fenced works, such as revocation.
-func (c Config) OpenLedger(ctx context.Context, takeOver bool) (authority.Store, error) {
-	driver, rest, err := c.ledger()
+// openLedger takes the ledger over: it begins a new epoch, and earlier
+// processes are fenced off.
+func (c Core) openLedger(ctx context.Context) (authority.Store, error) {
+	driver, rest, err := dsn("--ledger", c.LedgerDSN, "TERRACE_LEDGER")
 	if err != nil {
 		return nil, err
 	}
 	if driver == "sqlite" {
-		return sqlite.Open(ctx, sqlite.Config{Path: rest, TakeOver: takeOver})
+		return sqlite.Open(ctx, sqlite.Config{Path: rest, TakeOver: true})
 	}
-	return postgres.Open(ctx, postgres.Config{DSN: rest, TakeOver: takeOver})
+	return postgres.Open(ctx, postgres.Config{DSN: rest, TakeOver: true})
+}
+
+// openRegistration opens the RA's database.
+func openRegistration(ctx context.Context, name string) (registration.Store, error) {
+	driver, rest, err := dsn("--registration-store", name, "TERRACE_REGISTRATION_STORE")
+	if err != nil {
+		return nil, err
+	}
+	if driver == "sqlite" {
+		return sqlite.OpenRegistration(ctx, rest)
+	}
+	return postgres.OpenRegistration(ctx, rest)
 }

@@ -42,7 +42,7 @@ type Options struct {
 
 // Run applies the kinds and the sample tier, runs every controller and
 // service, shows progress until all is Ready, and goes on until ctx ends.
-func Run(ctx context.Context, o Options) error {
+func Run(ctx context.Context, o Options) (err error) {
 	s := state{dir: o.StateDir}
 	ports, err := s.ports()
 	if err != nil {
@@ -63,6 +63,12 @@ func Run(ctx context.Context, o Options) error {
 		}
 	}
 	say(o.Out, "kinds and roles are installed")
+	stopDirectory, err := s.startDirectory(ctx, ports)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stopDirectory()) }()
+	say(o.Out, "an LDAP master and two slaves are running")
 
 	running, stop := context.WithCancel(ctx)
 	defer stop()
@@ -99,10 +105,22 @@ func bringUp(ctx context.Context, o Options, s state, a applier, ports Ports, pi
 	if err := a.webhooks(ctx, caBundle, ports.Webhook); err != nil {
 		return err
 	}
-	if err := ensureSecret(ctx, c, pin); err != nil {
+	if err := ensureNamespace(ctx, c); err != nil {
 		return err
 	}
-	if err := a.tier(ctx, ports.Validation, o.TokenModule); err != nil {
+	if err := ensureSecret(ctx, c, "hsm-pin", "pin", pin); err != nil {
+		return err
+	}
+	for _, name := range directorySecrets(ports) {
+		password, err := s.secret(name)
+		if err != nil {
+			return err
+		}
+		if err := ensureSecret(ctx, c, name, "password", password); err != nil {
+			return err
+		}
+	}
+	if err := a.tier(ctx, ports, o.TokenModule); err != nil {
 		return err
 	}
 	say(o.Out, "config/tiers/ministry is applied")
@@ -115,9 +133,13 @@ func bringUp(ctx context.Context, o Options, s state, a applier, ports Ports, pi
 func (s state) appConfig(o Options, p Ports, webhookCertDir string) app.Config {
 	local := func(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
 	return app.Config{
-		LedgerDSN: "sqlite:" + s.path("ledger", "ledger.db"), KeystoreDir: s.path("keystores"), PKCS11Modules: []string{o.TokenModule},
-		ValidationAddress: local(p.Validation), MetricsAddress: local(p.Metrics), HealthAddress: local(p.Health),
-		WebhookAddress: local(p.Webhook), WebhookCertDir: webhookCertDir,
+		Core:              app.Core{LedgerDSN: "sqlite:" + s.path("ledger", "ledger.db"), KeystoreDir: s.path("keystores"), PKCS11Modules: []string{o.TokenModule}},
+		Process:           app.Process{MetricsAddress: local(p.Metrics), HealthAddress: local(p.Health)},
+		Webhooks:          app.Webhooks{WebhookAddress: local(p.Webhook), WebhookCertDir: webhookCertDir},
+		RegistrationDSN:   "sqlite:" + s.path("ledger", "registration.db"),
+		ValidationAddress: local(p.Validation),
+		DirectoryCAFile:   s.transportCA(),
+		StateDir:          s.path("pusher"),
 	}
 }
 
@@ -139,23 +161,25 @@ func (s state) prepareToken(module string) (pin []byte, err error) {
 	return pin, pkcs11.InitToken(module, 0, tokenLabel, soPIN, pin)
 }
 
-func ensureSecret(ctx context.Context, c client.Client, pin []byte) error {
+func ensureNamespace(ctx context.Context, c client.Client) error {
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}
-	if err := client.IgnoreAlreadyExists(c.Create(ctx, ns)); err != nil {
-		return err
-	}
-	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "hsm-pin", Namespace: namespace}, Data: map[string][]byte{"pin": pin}}
+	return client.IgnoreAlreadyExists(c.Create(ctx, ns))
+}
+
+// ensureSecret creates a Secret of one entry, or corrects it: a cluster may know
+// that of a state folder that was removed.
+func ensureSecret(ctx context.Context, c client.Client, name, key string, value []byte) error {
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace}, Data: map[string][]byte{key: value}}
 	if err := c.Create(ctx, secret); !apierrors.IsAlreadyExists(err) {
 		return err
 	}
 	if err := c.Get(ctx, client.ObjectKeyFromObject(secret), secret); err != nil {
 		return err
 	}
-	if bytes.Equal(secret.Data["pin"], pin) {
+	if bytes.Equal(secret.Data[key], value) {
 		return nil
 	}
-	// The cluster knows the PIN of a token that was removed with its state folder.
-	secret.Data = map[string][]byte{"pin": pin}
+	secret.Data = map[string][]byte{key: value}
 	return c.Update(ctx, secret)
 }
 

@@ -23,6 +23,9 @@ type Ports struct {
 	Metrics    int `json:"metrics"`
 	Health     int `json:"health"`
 	Webhook    int `json:"webhook"`
+	Master     int `json:"ldapMaster"`
+	Slave1     int `json:"ldapSlave1"`
+	Slave2     int `json:"ldapSlave2"`
 }
 
 // state is the folder that everything is kept in.
@@ -32,7 +35,7 @@ func (s state) path(names ...string) string {
 	return filepath.Join(append([]string{s.dir}, names...)...)
 }
 
-// ports returns the kept ports, or chooses free ones.
+// ports returns the kept ports, and chooses free ones for what has none yet.
 func (s state) ports() (Ports, error) {
 	var p Ports
 	file := s.path("ports.json")
@@ -40,17 +43,23 @@ func (s state) ports() (Ports, error) {
 		if err := json.Unmarshal(b, &p); err != nil {
 			return p, fmt.Errorf("read %s: %w; remove the state folder to begin anew", file, err)
 		}
-		return p, nil
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return p, err
 	}
-	for _, port := range []*int{&p.Validation, &p.Metrics, &p.Health, &p.Webhook} {
+	before := p
+	for _, port := range []*int{&p.Validation, &p.Metrics, &p.Health, &p.Webhook, &p.Master, &p.Slave1, &p.Slave2} {
+		if *port != 0 {
+			continue
+		}
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			return p, fmt.Errorf("choose a port: %w", err)
 		}
 		defer l.Close() // all are open at once, so that they differ
 		*port = l.Addr().(*net.TCPAddr).Port
+	}
+	if p == before {
+		return p, nil
 	}
 	b, err := json.Marshal(p)
 	if err != nil {

@@ -4,14 +4,11 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"os"
 	"strings"
 	"time"
 
-	admissionv1 "k8s.io/api/admissionregistration/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/yaml"
 
 	pkiv1 "github.com/terrace-pki/terrace/api/v1alpha1"
 	"github.com/terrace-pki/terrace/controllers/step"
@@ -59,7 +56,7 @@ func progress(ctx context.Context, o Options, c client.Client, said map[string]s
 	for kind, list := range map[string]client.ObjectList{
 		"CryptoDevice": &pkiv1.CryptoDeviceList{}, "IndustryCA": &pkiv1.IndustryCAList{}, "BusinessCA": &pkiv1.BusinessCAList{},
 		"CertificateProfile": &pkiv1.CertificateProfileList{}, "RegistrationAuthority": &pkiv1.RegistrationAuthorityList{},
-		"ValidationService": &pkiv1.ValidationServiceList{},
+		"ValidationService": &pkiv1.ValidationServiceList{}, "Directory": &pkiv1.DirectoryList{}, "Tier": &pkiv1.TierList{},
 	} {
 		if err := c.List(ctx, list, client.InNamespace(namespace)); err != nil {
 			return nil, err
@@ -141,24 +138,4 @@ func waitReady(ctx context.Context, url string, died chan error) error {
 		}
 	}
 	return fmt.Errorf("controllers are not ready after a minute: %s", url)
-}
-
-// webhookPaths reads the service paths of the webhooks, in their order.
-func webhookPaths(file string) ([]string, error) {
-	b, err := os.ReadFile(file)
-	if err != nil {
-		return nil, err
-	}
-	var c admissionv1.ValidatingWebhookConfiguration
-	if err := yaml.Unmarshal(b, &c); err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
-	}
-	var paths []string
-	for _, w := range c.Webhooks {
-		if w.ClientConfig.Service == nil || w.ClientConfig.Service.Path == nil {
-			return nil, fmt.Errorf("%s: webhook %s names no service path", file, w.Name)
-		}
-		paths = append(paths, *w.ClientConfig.Service.Path)
-	}
-	return paths, nil
 }

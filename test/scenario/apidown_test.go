@@ -27,6 +27,7 @@ func TestFactsGoOnWithoutTheAPIServer(t *testing.T) {
 	tr.start()
 	tr.mustKubectl("admin", "", "patch", "businessca/business", "--type=merge", "-p", `{"spec":{"crl":{"interval":"1m","overlap":"1m"}}}`)
 	tr.mustKubectl("applicant", request(t, "first", "person", csr(t, "/C=CN/O=Ministry/CN=x")), "apply", "-f", "-")
+	tr.approve("first", "reviewer-1", "reviewer-2")
 	tr.mustKubectl("applicant", "", "wait", "--for=condition=Ready", "--timeout=60s", "certificaterequest/first")
 	leaf, _ := chain(tr)
 	cert, err := pki.ParseCertificatePEM(leaf)

@@ -92,7 +92,9 @@ func identity(t *testing.T, tr *terrace) {
       secretRef: {name: zhang-san, key: insurance}
 `
 	tr.mustKubectl("applicant", yaml, "apply", "-f", "-")
+	tr.approve("insured", "reviewer-1", "reviewer-2")
 	tr.mustKubectl("applicant", "", "wait", "--for=condition=Ready", "--timeout=60s", "certificaterequest/insured")
+	outOfDirectory(t, tr, "insured") // the sample's directory is public
 	text := string(openssl(t, tr.field("certificaterequest/insured", ".status.certificate"), "x509", "-noout", "-text", "-certopt", "ext_parse"))
 	if !strings.Contains(text, "1.2.156.10260.4.1.2") || !strings.Contains(text, number) {
 		t.Errorf("certificate has no insuranceNumber:\n%s", text)
@@ -109,21 +111,24 @@ func identity(t *testing.T, tr *terrace) {
 
 // secretsStayOut looks for the PIN where it must not be.
 func secretsStayOut(t *testing.T, tr *terrace) {
-	pin, err := os.ReadFile(filepath.Join(tr.state, "secrets", "pin"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{"terrace.log", "apiserver.log", "endpoints.json", "kubeconfig"} {
-		b, err := os.ReadFile(filepath.Join(tr.state, name))
+	said := tr.out.String() + tr.mustKubectl("admin", "", "get", "cryptodevices,directories,events", "-A", "-o", "yaml")
+	for _, secret := range []string{"pin", "directory-master", "directory-slave-1"} {
+		value, err := os.ReadFile(filepath.Join(tr.state, "secrets", secret))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if bytes.Contains(b, pin) {
-			t.Errorf("%s holds the PIN", name)
+		for _, name := range []string{"terrace.log", "apiserver.log", "endpoints.json", "kubeconfig"} {
+			b, err := os.ReadFile(filepath.Join(tr.state, name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if bytes.Contains(b, value) {
+				t.Errorf("%s holds the secret %s", name, secret)
+			}
 		}
-	}
-	if strings.Contains(tr.out.String()+tr.mustKubectl("admin", "", "get", "cryptodevices,events", "-A", "-o", "yaml"), string(pin)) {
-		t.Error("output, status or events hold the PIN")
+		if strings.Contains(said, string(value)) {
+			t.Errorf("output, status or events hold the secret %s", secret)
+		}
 	}
 	for name, want := range map[string]os.FileMode{"": 0o700, "secrets": 0o700, "secrets/pin": 0o600, "kubeconfig": 0o600} {
 		info, err := os.Stat(filepath.Join(tr.state, name))

@@ -6,12 +6,14 @@ import (
 	"encoding/json"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/emmansun/gmsm/smx509"
 
 	"github.com/terrace-pki/terrace/internal/pki"
 	"github.com/terrace-pki/terrace/test/interop"
@@ -25,14 +27,19 @@ func TestMinistry(t *testing.T) {
 	first := csr(t, "/C=CN/O=Ministry/OU=Certificates/CN=张三")
 	firstYAML := request(t, "first", "person", first)
 	tr.mustKubectl("applicant", firstYAML, "apply", "-f", "-")
-	tr.mustKubectl("applicant", "", "wait", "--for=condition=Ready", "--timeout=60s", "certificaterequest/first")
+	t.Run("two people approve", func(t *testing.T) { fourEyes(t, tr, firstYAML) })
 	if t.Failed() {
 		return
 	}
+	t.Run("the tier is well", func(t *testing.T) { tierIsWell(t, tr) })
+	t.Run("directory holds the certificate", func(t *testing.T) { inDirectory(t, tr, "first") })
 	t.Run("certificate is verified by others", func(t *testing.T) { verifyOthers(t, tr) })
 	t.Run("people have the rights of their roles", func(t *testing.T) { checkRights(t, tr, firstYAML) })
 	t.Run("bad input is refused", func(t *testing.T) { refuse(t, tr) })
+	t.Run("held and released", func(t *testing.T) { holdAndRelease(t, tr) })
 	t.Run("revoked certificate is answered as such", func(t *testing.T) { revoke(t, tr) })
+	t.Run("pruned and created again", func(t *testing.T) { pruneAndCreate(t, tr, firstYAML) })
+	t.Run("what is in use is not deleted", func(t *testing.T) { protected(t, tr) })
 	t.Run("a business CA issues another", func(t *testing.T) { subordinate(t, tr) })
 	t.Run("a business CA is certified outside", func(t *testing.T) { external(t, tr) })
 	t.Run("personal data comes from a Secret", func(t *testing.T) { identity(t, tr) })
@@ -59,6 +66,7 @@ func TestMinistry(t *testing.T) {
 		if reason := tr.text("certificaterequest/first", `.status.conditions[?(@.type=="Issued")].reason`); reason != "Adopted" {
 			t.Errorf("Issued has reason %q, want Adopted", reason)
 		}
+		adoptedRevocations(t, tr)
 		if text := metrics(t, tr); strings.Contains(text, "terrace_certificates_issued_total{") {
 			t.Errorf("certificates were signed after etcd was lost:\n%s", text)
 		}
@@ -143,6 +151,11 @@ func checkRights(t *testing.T, tr *terrace, yaml string) {
 		{"applicant", "patch", "certificaterequests.pki.terrace.dev/status", "no"},
 		{"reviewer-1", "get", "certificaterequests.pki.terrace.dev", "yes"},
 		{"reviewer-1", "create", "certificaterequests.pki.terrace.dev", "no"},
+		{"reviewer-1", "create", "approvals.pki.terrace.dev", "yes"},
+		{"reviewer-1", "create", "certificaterevocations.pki.terrace.dev", "no"},
+		{"revoker", "create", "certificaterevocations.pki.terrace.dev", "yes"},
+		{"revoker", "create", "approvals.pki.terrace.dev", "no"},
+		{"applicant", "create", "approvals.pki.terrace.dev", "no"},
 		{"reviewer-2", "get", "secrets", "no"},
 		{"admin", "create", "businesscas.pki.terrace.dev", "yes"},
 	} {
@@ -263,18 +276,35 @@ func askOCSP(t *testing.T, leaf, issuer []byte, want string) {
 }
 
 func revoke(t *testing.T, tr *terrace) {
-	serial := tr.text("certificaterequest/first", ".status.serialNumber")
-	cmd := exec.Command(filepath.Join(tr.bin, "terrace"), "dev", "revoke", serial, "--reason", "keyCompromise", "--ledger", "sqlite:"+filepath.Join(tr.state, "ledger", "ledger.db"))
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("terrace dev revoke: %v: %s", err, out)
-	}
-	verifyOCSP(t, tr, "revoked")
-	// Garbage is answered, with the status that RFC 6960 has for it.
-	leaf, _ := chain(tr)
+	leaf, above := chain(tr)
 	cert, err := pki.ParseCertificatePEM(leaf)
 	if err != nil {
 		t.Fatal(err)
 	}
+	tr.mustKubectl("revoker", revocation("lost-key", "first", "Revoke", "KeyCompromise", "Immediate"), "apply", "-f", "-")
+	tr.mustKubectl("revoker", "", "wait", "--for=condition=Ready", "--timeout=60s", "certificaterevocation/lost-key")
+	verifyOCSP(t, tr, "revoked")
+	list, err := smx509.ParseRevocationList(get(t, cert.CRLDistributionPoints[0]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if number := tr.text("certificaterevocation/lost-key", ".status.crlNumber"); number != list.Number.String() {
+		t.Errorf("status.crlNumber is %s, the list that is served has %s", number, list.Number)
+	}
+	if !slices.ContainsFunc(list.RevokedCertificateEntries, func(e smx509.RevocationListEntry) bool { return e.SerialNumber.Cmp(cert.SerialNumber) == 0 }) {
+		t.Error("the CRL that was asked for at once does not hold the serial")
+	}
+	rootCRL, err := os.ReadFile(filepath.Join(tr.state, "national-root", "root.crl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	business, err := pki.ParseCertificatePEM(above[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	verifyPath(t, above, leaf, [][]byte{get(t, cert.CRLDistributionPoints[0]), get(t, business.CRLDistributionPoints[0]), rootCRL}, true)
+	outOfDirectory(t, tr, "first")
+	// Garbage is answered, with the status that RFC 6960 has for it.
 	resp, err := http.Post(cert.OCSPServer[0], "application/ocsp-request", strings.NewReader("garbage"))
 	if err != nil {
 		t.Fatal(err)

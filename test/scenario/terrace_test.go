@@ -130,6 +130,25 @@ func (tr *terrace) kubectl(kubecontext, stdin string, args ...string) (string, e
 	return out.String(), err
 }
 
+// plugin runs kubectl terrace as a person.
+func (tr *terrace) plugin(kubecontext string, args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, filepath.Join(tr.bin, "kubectl-terrace"), append(args, "--kubeconfig", filepath.Join(tr.state, "kubeconfig"), "--context", kubecontext, "-n", "ministry")...)
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+// approve has people approve a request.
+func (tr *terrace) approve(request string, people ...string) {
+	tr.t.Helper()
+	for _, who := range people {
+		if out, err := tr.plugin(who, "approve", request); err != nil {
+			tr.t.Fatalf("%s approves %s: %v\n%s", who, request, err, out)
+		}
+	}
+}
+
 func (tr *terrace) mustKubectl(kubecontext, stdin string, args ...string) string {
 	tr.t.Helper()
 	out, err := tr.kubectl(kubecontext, stdin, args...)

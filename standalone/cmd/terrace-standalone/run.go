@@ -28,6 +28,8 @@ const (
 	tierNamespace   = "ministry"
 	applicantsGroup = "ministry-applicants"
 	reviewersGroup  = "ministry-reviewers"
+	revokersGroup   = "ministry-revokers"
+	officersGroup   = "ministry-officers"
 )
 
 var people = []controlplane.Context{
@@ -35,6 +37,8 @@ var people = []controlplane.Context{
 	{Name: "applicant", User: "applicant", Groups: []string{applicantsGroup}, Namespace: tierNamespace},
 	{Name: "reviewer-1", User: "reviewer-1", Groups: []string{reviewersGroup}, Namespace: tierNamespace},
 	{Name: "reviewer-2", User: "reviewer-2", Groups: []string{reviewersGroup}, Namespace: tierNamespace},
+	{Name: "revoker", User: "revoker", Groups: []string{revokersGroup}, Namespace: tierNamespace},
+	{Name: "officer", User: "officer", Groups: []string{officersGroup}, Namespace: tierNamespace},
 }
 
 // managerUser is the process itself when it uses the API.

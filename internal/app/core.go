@@ -1,0 +1,104 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+
+	"github.com/terrace-pki/terrace/controllers/businessca"
+	"github.com/terrace-pki/terrace/controllers/certificateprofile"
+	"github.com/terrace-pki/terrace/controllers/cryptodevice"
+	"github.com/terrace-pki/terrace/controllers/deletion"
+	"github.com/terrace-pki/terrace/controllers/industryca"
+	"github.com/terrace-pki/terrace/controllers/validationservice"
+	"github.com/terrace-pki/terrace/internal/authority"
+	"github.com/terrace-pki/terrace/internal/device"
+	"github.com/terrace-pki/terrace/internal/issuing"
+	"github.com/terrace-pki/terrace/internal/limits"
+	"github.com/terrace-pki/terrace/internal/responder"
+)
+
+// core is the keys and the ledger of a process with what works on them. It
+// starts from the ledger and does not stop when the API server does.
+type core struct {
+	config      Core
+	store       authority.Store
+	devices     *device.Registry
+	authorities *authority.Service
+	responders  *responder.Service
+	desk        *issuing.Desk
+	limits      *limits.Limits // nil: only the profiles bound what is issued
+	reachable   *prometheus.GaugeVec
+}
+
+func openCore(ctx context.Context, c Core) (*core, error) {
+	k := &core{config: c, devices: device.NewRegistry()}
+	options := authority.Config{Keys: k.devices, Metrics: authority.NewMetrics(metrics.Registry)}
+	if c.LimitsFile != "" {
+		l, err := limits.Load(c.LimitsFile)
+		if err != nil {
+			return nil, fmt.Errorf("--limits: %w", err)
+		}
+		k.limits, options.Limits = l, l.Check
+	}
+	var err error
+	if k.store, err = c.openLedger(ctx); err != nil {
+		return nil, fmt.Errorf("open ledger: %w", err)
+	}
+	options.Store = k.store
+	k.authorities = authority.New(options)
+	k.responders = responder.New(k.store, k.authorities, time.Now)
+	if err := errors.Join(k.authorities.Load(ctx), k.responders.Load(ctx)); err != nil {
+		return nil, errors.Join(err, k.store.Close())
+	}
+	k.desk = issuing.NewDesk(k.authorities)
+	k.reachable = cryptodevice.NewReachable(metrics.Registry)
+	return k, nil
+}
+
+// close ends sessions and connections, after the services have stopped.
+func (k *core) close(log logr.Logger) {
+	if err := errors.Join(k.devices.Close(), k.store.Close()); err != nil {
+		log.Error(err, "close devices and ledger")
+	}
+}
+
+// setup registers the controllers of the kinds that need keys or the ledger.
+// nodes is who pushes to validation nodes, nil where nobody does.
+func (k *core) setup(mgr ctrl.Manager, nodes validationservice.Nodes) error {
+	client := mgr.GetClient()
+	inUse := func(name string) deletion.InUse { return deletion.Device(k.authorities, k.responders, time.Now, name) }
+	return setupAll(mgr, map[string]setupFunc{
+		"CryptoDevice":       (&cryptodevice.Reconciler{Client: client, Devices: k.devices, Open: k.config.opener(), Reachable: k.reachable, InUse: inUse}).SetupWithManager,
+		"IndustryCA":         (&industryca.Reconciler{Client: client, Authorities: k.authorities, Now: time.Now}).SetupWithManager,
+		"BusinessCA":         (&businessca.Reconciler{Client: client, Authorities: k.authorities, Limits: k.limits, Now: time.Now}).SetupWithManager,
+		"CertificateProfile": (&certificateprofile.Reconciler{Client: client}).SetupWithManager,
+		"ValidationService":  (&validationservice.Reconciler{Client: client, Responders: k.responders, Authorities: k.authorities, Nodes: nodes}).SetupWithManager,
+	})
+}
+
+// services are what goes on without the API server.
+func (k *core) services(log logr.Logger) []func(context.Context) error {
+	return []func(context.Context) error{
+		func(ctx context.Context) error { return k.authorities.RunCRLs(ctx, log.WithName("crl")) },
+		func(ctx context.Context) error { return k.authorities.RunFeed(ctx, log.WithName("feed")) },
+		func(ctx context.Context) error { return k.responders.Run(ctx, log.WithName("responder")) },
+	}
+}
+
+type setupFunc = func(ctrl.Manager) error
+
+func setupAll(mgr ctrl.Manager, kinds map[string]setupFunc) error {
+	for kind, setup := range kinds {
+		if err := setup(mgr); err != nil {
+			return fmt.Errorf("set up controller of %s: %w", kind, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,127 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/terrace-pki/terrace/internal/authority"
+	"github.com/terrace-pki/terrace/internal/ocsp"
+	"github.com/terrace-pki/terrace/internal/pki"
+	"github.com/terrace-pki/terrace/internal/replica"
+	"github.com/terrace-pki/terrace/internal/validation"
+)
+
+// ledgerSource answers for the OCSP responder from the ledger.
+type ledgerSource struct{ store authority.Store }
+
+func (s ledgerSource) Status(ctx context.Context, issuer ocsp.IssuerKey, serial pki.Serial) (ocsp.Status, error) {
+	r, err := s.store.Status(ctx, authority.IssuerKey(issuer), serial)
+	switch {
+	case errors.Is(err, authority.ErrNotFound):
+		return ocsp.Status{}, nil
+	case err != nil:
+		return ocsp.Status{}, err
+	case r.Revocation != nil:
+		return revokedStatus(r.Revocation), nil
+	case r.State == authority.StateIssued:
+		return ocsp.Status{State: ocsp.Good}, nil
+	}
+	return ocsp.Status{}, nil // reserved, or being signed: unknown
+}
+
+// replicaSource answers for the OCSP responder from a node's replica.
+type replicaSource struct {
+	store replica.Store
+	// filled says whether the replica has held everything once.
+	filled func() bool
+}
+
+// errFilling makes OCSP say tryLater: unknown would be a wrong answer for what
+// was issued and has not arrived yet.
+var errFilling = errors.New("the replica is being filled for the first time")
+
+func (s replicaSource) Status(ctx context.Context, issuer ocsp.IssuerKey, serial pki.Serial) (ocsp.Status, error) {
+	r, err := s.store.Status(ctx, authority.IssuerKey(issuer), serial)
+	switch {
+	case errors.Is(err, replica.ErrNotFound) && !s.filled():
+		return ocsp.Status{}, errFilling
+	case errors.Is(err, replica.ErrNotFound):
+		return ocsp.Status{}, nil
+	case err != nil:
+		return ocsp.Status{}, err
+	case r.Revocation != nil:
+		return revokedStatus(r.Revocation), nil
+	}
+	return ocsp.Status{State: ocsp.Good}, nil
+}
+
+func revokedStatus(r *authority.Revocation) ocsp.Status {
+	return ocsp.Status{State: ocsp.Revoked, RevokedAt: r.At, Reason: r.Reason}
+}
+
+// caFile is a CA key generation and its certificate in DER.
+type caFile struct {
+	key         authority.IssuerKey
+	certificate []byte
+}
+
+// catalog serves the files of the CAs of one validation service.
+type catalog struct {
+	cas func() []caFile
+	crl func(ctx context.Context, key authority.IssuerKey, shard int32) (authority.CRL, error)
+}
+
+func ledgerCatalog(id string, store authority.Store, authorities *authority.Service) catalog {
+	return catalog{crl: store.CurrentCRL, cas: func() []caFile {
+		var files []caFile
+		for _, ca := range authorities.All() {
+			if ca.Validation == id {
+				files = append(files, caFile{ca.Key, ca.Certificate})
+			}
+		}
+		return files
+	}}
+}
+
+func replicaCatalog(id string, store replica.Store, config func() replica.Config) catalog {
+	return catalog{crl: store.CRL, cas: func() []caFile {
+		service, _ := config().Find(id) // none: no files
+		files := make([]caFile, 0, len(service.Authorities))
+		for _, a := range service.Authorities {
+			files = append(files, caFile{a.Key, a.Certificate})
+		}
+		return files
+	}}
+}
+
+func (c catalog) find(name validation.CAName) (caFile, error) {
+	for _, ca := range c.cas() {
+		if ca.key.FileName() == name.String() {
+			return ca, nil
+		}
+	}
+	return caFile{}, fmt.Errorf("CA %s: %w", name, validation.ErrNotFound)
+}
+
+// CRL implements validation.Catalog.
+func (c catalog) CRL(ctx context.Context, name validation.CAName, shard int32) (validation.CRL, error) {
+	ca, err := c.find(name)
+	if err != nil {
+		return validation.CRL{}, err
+	}
+	current, err := c.crl(ctx, ca.key, shard)
+	if errors.Is(err, authority.ErrNotFound) || errors.Is(err, replica.ErrNotFound) {
+		return validation.CRL{}, fmt.Errorf("CRL %s shard %d: %w", name, shard, validation.ErrNotFound)
+	}
+	if err != nil {
+		return validation.CRL{}, err
+	}
+	return validation.CRL{DER: current.DER, Number: current.Number, ThisUpdate: current.ThisUpdate, NextUpdate: current.NextUpdate}, nil
+}
+
+// CACertificate implements validation.Catalog.
+func (c catalog) CACertificate(_ context.Context, name validation.CAName) ([]byte, error) {
+	ca, err := c.find(name)
+	return ca.certificate, err
+}
