@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/emmansun/gmsm/sm3"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	pkiv1 "github.com/terrace-pki/terrace/api/v1alpha1"
@@ -18,7 +19,8 @@ import (
 const kind = "BusinessCA"
 
 // approved verifies the officers' signatures itself: neither admission nor the
-// API is believed. A certificate that the ledger has needs no new approval.
+// API is believed. What was verified is recorded: an Approval that is deleted
+// takes nothing back. A certificate that the ledger has needs no new approval.
 func (r *Reconciler) approved(ctx context.Context, ca *pkiv1.BusinessCA, issuer string, digest [32]byte) error {
 	if r.Limits == nil {
 		return nil
@@ -34,42 +36,65 @@ func (r *Reconciler) approved(ctx context.Context, ca *pkiv1.BusinessCA, issuer 
 	case err != nil && !errors.Is(err, authority.ErrNotFound):
 		return step.Failed(pkiv1.ReasonStoreUnavailable, err)
 	}
+	target := sm3.Sum(registration.OfficerMessage(kind, ca.Namespace, ca.Name, digest, ""))
+	if err := r.takeDecisions(ctx, ca, digest, target); err != nil {
+		return err
+	}
+	decisions, err := r.Authorities.Decisions(ctx, target)
+	if err != nil {
+		return step.Failed(pkiv1.ReasonStoreUnavailable, err)
+	}
+	given := 0
+	for _, d := range decisions {
+		if _, still := r.Limits.Officer(d.Officer); !still {
+			continue // no officer any more
+		}
+		if d.Denied {
+			return step.Stalled(pkiv1.ReasonDenied, "officer %q denied: another attempt needs another name", d.Officer)
+		}
+		given++
+	}
+	if given < bounds.Approvals {
+		return step.Waiting(pkiv1.ReasonAwaitingApproval, "%d of %d officers have signed requestDigest %s: kubectl terrace approve businessca/%s --officer NAME --key FILE",
+			given, bounds.Approvals, hex.EncodeToString(digest[:]), ca.Name)
+	}
+	return nil
+}
+
+// takeDecisions records what the Approvals in the CA's namespace say.
+func (r *Reconciler) takeDecisions(ctx context.Context, ca *pkiv1.BusinessCA, digest, target [32]byte) error {
 	var all pkiv1.ApprovalList
 	if err := r.Client.List(ctx, &all, client.InNamespace(ca.Namespace)); err != nil {
 		return fmt.Errorf("list approvals: %w", err)
 	}
-	given := map[string]bool{} // by officer
 	for i := range all.Items {
-		decision, officer, ok := r.decision(&all.Items[i], ca, digest)
-		switch {
-		case !ok:
-		case decision == registration.Deny:
-			return step.Stalled(pkiv1.ReasonDenied, "officer %q denied: another attempt needs another name", officer)
-		default:
-			given[officer] = true
+		d, ok := r.decision(&all.Items[i], ca, digest)
+		if !ok {
+			continue
 		}
-	}
-	if len(given) < bounds.Approvals {
-		return step.Waiting(pkiv1.ReasonAwaitingApproval, "%d of %d officers have signed requestDigest %s: kubectl terrace approve businessca/%s --officer NAME --key FILE",
-			len(given), bounds.Approvals, hex.EncodeToString(digest[:]), ca.Name)
+		if err := r.Authorities.RecordDecision(ctx, target, d); err != nil {
+			return step.Failed(pkiv1.ReasonStoreUnavailable, err)
+		}
 	}
 	return nil
 }
 
 // decision reads one Approval; ok is false for what is about something else, or
 // is not signed by an officer whom this process knows.
-func (r *Reconciler) decision(a *pkiv1.Approval, ca *pkiv1.BusinessCA, digest [32]byte) (registration.Decision, string, bool) {
+func (r *Reconciler) decision(a *pkiv1.Approval, ca *pkiv1.BusinessCA, digest [32]byte) (d authority.Decision, ok bool) {
 	t, s := a.Spec.TargetRef, a.Spec.Signature
 	if t.Kind != kind || t.Name != ca.Name || t.Namespace != "" && t.Namespace != ca.Namespace || s == nil || a.Spec.RequestDigest != hex.EncodeToString(digest[:]) {
-		return "", "", false
+		return d, false
 	}
 	pub, known := r.Limits.Officer(s.Officer)
 	if !known {
-		return "", "", false
+		return d, false
 	}
-	decision := registration.Decision(a.Spec.Decision)
-	err := registration.VerifyOfficer(pub, registration.OfficerMessage(kind, ca.Namespace, ca.Name, digest, decision), s.Value)
-	return decision, s.Officer, err == nil
+	message := registration.OfficerMessage(kind, ca.Namespace, ca.Name, digest, registration.Decision(a.Spec.Decision))
+	if registration.VerifyOfficer(pub, message, s.Value) != nil {
+		return d, false
+	}
+	return authority.Decision{Officer: s.Officer, Denied: a.Spec.Decision == pkiv1.DecisionDeny, Signature: s.Value}, true
 }
 
 // decides: an Approval in the namespace of a BusinessCA is about it.

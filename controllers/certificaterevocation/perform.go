@@ -120,7 +120,7 @@ func (w *work) publish(ctx context.Context) error {
 	if w.rev.Spec.Publish != pkiv1.PublishImmediate {
 		return &step.Succeeded{Reason: pkiv1.ReasonScheduled, Message: "OCSP answers already; the next list shows it"}
 	}
-	number, err := w.Issuer.Publish(ctx, w.done.Issuer, w.done.Serial, w.done.RecordedAt)
+	number, err := w.Issuer.Publish(ctx, w.done.Issuer, w.done.Serial)
 	if err != nil {
 		return issuerError(err)
 	}

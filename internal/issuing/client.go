@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/terrace-pki/terrace/internal/authority"
 	"github.com/terrace-pki/terrace/internal/link"
@@ -57,9 +56,9 @@ func (c *Client) Perform(ctx context.Context, act registration.Act) (authority.P
 	return call[registration.Act, authority.Performed](ctx, c, methodPerform, act)
 }
 
-// Publish asks for a list that shows the certificate's state at since or later.
-func (c *Client) Publish(ctx context.Context, issuer authority.IssuerKey, serial pki.Serial, since time.Time) (int64, error) {
-	resp, err := call[publishRequest, publishResponse](ctx, c, methodPublish, publishRequest{issuer, serial, since})
+// Publish asks for a list that shows the certificate's present state.
+func (c *Client) Publish(ctx context.Context, issuer authority.IssuerKey, serial pki.Serial) (int64, error) {
+	resp, err := call[publishRequest, publishResponse](ctx, c, methodPublish, publishRequest{issuer, serial})
 	return resp.Number, err
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/terrace-pki/terrace/internal/authority"
+	"github.com/terrace-pki/terrace/internal/crl"
 	"github.com/terrace-pki/terrace/internal/issuance"
 	"github.com/terrace-pki/terrace/internal/pki"
 	"github.com/terrace-pki/terrace/internal/registration"
@@ -191,22 +192,37 @@ func (d *Desk) find(ctx context.Context, kind, namespace, name string) (authorit
 	return r, err
 }
 
-// Publish signs the list that a serial stands on, unless the current one was
-// begun after since: asking again must not sign again.
-func (d *Desk) Publish(ctx context.Context, issuer authority.IssuerKey, serial pki.Serial, since time.Time) (int64, error) {
+// Publish signs the list that a serial stands on, unless the current one says
+// what the ledger says of it: asking again must not sign again. The list itself
+// is looked at, for neither its number nor its time tells what was read into it.
+func (d *Desk) Publish(ctx context.Context, issuer authority.IssuerKey, serial pki.Serial) (int64, error) {
 	r, err := d.authorities.Status(ctx, issuer, serial)
 	if err != nil {
 		return 0, err
 	}
 	current, err := d.authorities.CurrentCRL(ctx, issuer, r.Shard)
-	switch {
-	case err == nil && current.Number > since.UnixNano(): // thisUpdate has whole seconds alone; numbers are nanoseconds
-		return current.Number, nil
-	case err != nil && !errors.Is(err, authority.ErrNotFound):
+	if err != nil && !errors.Is(err, authority.ErrNotFound) {
 		return 0, err
 	}
-	crl, err := d.authorities.Publish(ctx, issuer, r.Shard)
-	return crl.Number, err
+	if err == nil {
+		entry, found, err := crl.Find(current.DER, serial)
+		if err != nil {
+			return 0, err
+		}
+		if says(entry, found, r.Revocation) {
+			return current.Number, nil
+		}
+	}
+	next, err := d.authorities.Publish(ctx, issuer, r.Shard)
+	return next.Number, err
+}
+
+// says compares what a list has of a serial with the ledger. Lists have whole seconds.
+func says(entry crl.Entry, found bool, r *authority.Revocation) bool {
+	if r == nil || !found {
+		return found == (r != nil)
+	}
+	return entry.Reason == r.Reason && entry.At.Equal(r.At.Truncate(time.Second))
 }
 
 // Ready says whether a CA is accepted and not paused.

@@ -176,11 +176,11 @@ func testAct(t *testing.T, issuer registration.Issuer) {
 	if second, err := issuer.Perform(ctx, act("hold-2", authority.VerbHold, nil)); err != nil || second.Refusal != authority.RefusedHeld {
 		t.Errorf("a second hold: %+v, %v", second, err)
 	}
-	number, err := issuer.Publish(ctx, held.Issuer, held.Serial, held.RecordedAt)
+	number, err := issuer.Publish(ctx, held.Issuer, held.Serial)
 	if err != nil || number == 0 {
 		t.Errorf("publish: %d, %v", number, err)
 	}
-	if same, err := issuer.Publish(ctx, held.Issuer, held.Serial, held.RecordedAt.Add(-time.Hour)); err != nil || same != number {
+	if same, err := issuer.Publish(ctx, held.Issuer, held.Serial); err != nil || same != number {
 		t.Errorf("publish what is published: %d, %v, want %d", same, err, number)
 	}
 	bySerial := act("revoke", authority.VerbRevoke, func(a *registration.Act) {
@@ -188,6 +188,9 @@ func testAct(t *testing.T, issuer registration.Issuer) {
 	})
 	if done, err := issuer.Perform(ctx, bySerial); err != nil || done.Refusal != "" || done.Serial != held.Serial {
 		t.Errorf("revoke by serial: %+v, %v", done, err)
+	}
+	if next, err := issuer.Publish(ctx, held.Issuer, held.Serial); err != nil || next <= number {
+		t.Errorf("publish what the list says differently: %d, %v, want a number above %d", next, err, number)
 	}
 	if _, err := issuer.Perform(ctx, act("none", authority.VerbHold, func(a *registration.Act) { a.Request = "nobody" })); !errors.Is(err, authority.ErrNotFound) {
 		t.Errorf("act on nothing: %v", err)
@@ -218,7 +221,7 @@ func TestPeerIsBounded(t *testing.T) {
 		"issue with another CA":     func() error { _, err := far.Issue(ctx, foreign, []registration.Order{mine}); return err },
 		"issue for another RA":      func() error { _, err := far.Issue(ctx, business, []registration.Order{stranger}); return err },
 		"find another CA's":         func() error { _, err := far.Find(ctx, "CertificateRequest", "people", "others"); return err },
-		"publish another CA's list": func() error { _, err := far.Publish(ctx, theirs.Issuer, theirs.Serial, time.Now()); return err },
+		"publish another CA's list": func() error { _, err := far.Publish(ctx, theirs.Issuer, theirs.Serial); return err },
 		"readiness of another CA":   func() error { return far.Ready(ctx, foreign) },
 		"revoke with another CA": func() error {
 			_, err := far.Perform(ctx, registration.Act{Identity: identity, RegistrationAuthority: ra, Authority: foreign, Request: "others", Verb: authority.VerbHold})

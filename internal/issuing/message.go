@@ -2,7 +2,6 @@ package issuing
 
 import (
 	"errors"
-	"time"
 
 	"github.com/terrace-pki/terrace/internal/authority"
 	"github.com/terrace-pki/terrace/internal/device"
@@ -56,7 +55,6 @@ type issueResponse struct {
 type publishRequest struct {
 	Issuer authority.IssuerKey `json:"issuer"`
 	Serial pki.Serial          `json:"serial"`
-	Since  time.Time           `json:"since"`
 }
 
 type publishResponse struct {

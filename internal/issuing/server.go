@@ -75,7 +75,7 @@ func (d *Desk) handlePublish(ctx context.Context, peer link.Peer, r publishReque
 	if err := entitled(peer.MayAct(r.Issuer.Authority)); err != nil {
 		return publishResponse{}, err
 	}
-	n, err := d.Publish(ctx, r.Issuer, r.Serial, r.Since)
+	n, err := d.Publish(ctx, r.Issuer, r.Serial)
 	return publishResponse{n}, err
 }
 

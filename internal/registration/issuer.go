@@ -3,7 +3,6 @@ package registration
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/terrace-pki/terrace/internal/authority"
 	"github.com/terrace-pki/terrace/internal/pki"
@@ -85,9 +84,9 @@ type Issuer interface {
 	Issue(ctx context.Context, ca string, orders []Order) ([]Issued, error)
 	// Perform carries an act out once ever. authority.ErrNotFound when there is no such certificate.
 	Perform(ctx context.Context, act Act) (authority.Performed, error)
-	// Publish returns the number of a CRL that shows the certificate's state at
-	// since or later, and signs one when there is none.
-	Publish(ctx context.Context, issuer authority.IssuerKey, serial pki.Serial, since time.Time) (int64, error)
+	// Publish returns the number of a CRL that shows the certificate's present
+	// state, and signs one when the current one does not.
+	Publish(ctx context.Context, issuer authority.IssuerKey, serial pki.Serial) (int64, error)
 	// Ready says whether a CA can issue now; the error says why not.
 	Ready(ctx context.Context, ca string) error
 }
