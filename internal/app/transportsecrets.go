@@ -23,6 +23,9 @@ const transportInterval = time.Minute
 // authoritySecret holds the transport CA. Only the manager reads it.
 const authoritySecret = "transport-authority"
 
+// webhookProcess is the process whose certificate serves the webhooks.
+const webhookProcess = "manager"
+
 // Transport says for which processes the manager keeps transport certificates.
 // The zero value: for none.
 type Transport struct {
@@ -71,7 +74,11 @@ func newTransportSecrets(kube *rest.Config, t Transport) (*transportSecrets, err
 func (t *transportSecrets) run(ctx context.Context, log logr.Logger) error {
 	for {
 		wait := transportInterval
-		if err := t.ensure(ctx); err != nil && ctx.Err() == nil {
+		changed, err := t.ensure(ctx)
+		if changed {
+			wait = 0 // the webhook configurations follow what is written
+		}
+		if err != nil && ctx.Err() == nil {
 			log.Error(err, "transport certificates are not kept; trying on")
 			wait = 5 * time.Second
 		}
@@ -83,10 +90,11 @@ func (t *transportSecrets) run(ctx context.Context, log logr.Logger) error {
 	}
 }
 
-func (t *transportSecrets) ensure(ctx context.Context) error {
+// ensure brings Secrets and webhook configurations up to date. changed: Secrets were written.
+func (t *transportSecrets) ensure(ctx context.Context) (changed bool, err error) {
 	authority, err := t.read(ctx, t.Namespace, authoritySecret)
 	if err != nil {
-		return err
+		return false, err
 	}
 	state := transport.State{Authority: authority.Data, Leaves: map[string]transport.Material{}}
 	leaves := map[string]*corev1.Secret{}
@@ -94,25 +102,32 @@ func (t *transportSecrets) ensure(ctx context.Context) error {
 	for _, p := range t.Processes {
 		s, err := t.read(ctx, p.Namespace, p.Name+"-transport")
 		if err != nil {
-			return err
+			return false, err
 		}
 		leaves[p.Name], state.Leaves[p.Name] = s, s.Data
 		processes = append(processes, p.Process)
 	}
 	next, changed, err := transport.Ensure(t.now(), state, processes)
-	if err != nil || !changed {
-		return err
+	if err != nil {
+		return false, err
+	}
+	if !changed {
+		// Only what is in the Secrets already: a bundle that a crash loses must not be believed.
+		if own, ok := next.Leaves[webhookProcess]; ok {
+			return false, trustWebhooks(ctx, t.client, own[transport.CAFile])
+		}
+		return false, nil
 	}
 	// The CA first: a leaf of a CA that nobody keeps would be worth nothing.
 	if err := t.write(ctx, authority, next.Authority); err != nil {
-		return err
+		return false, err
 	}
 	for name, s := range leaves {
 		if err := t.write(ctx, s, next.Leaves[name]); err != nil {
-			return err
+			return false, err
 		}
 	}
-	return nil
+	return true, nil
 }
 
 func (t *transportSecrets) read(ctx context.Context, namespace, name string) (*corev1.Secret, error) {
