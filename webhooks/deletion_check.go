@@ -140,7 +140,7 @@ func checkSecret(ctx context.Context, d *deletion, obj client.Object) (objection
 		return o, err
 	}
 	err = d.eachDirectory(ctx, obj.GetNamespace(), func(dir *pkiv1.Directory) bool {
-		used := is(&dir.Spec.Master.PasswordSecretRef)
+		used := is(&dir.Spec.Master.PasswordSecretRef) || dir.Spec.Reader != nil && is(&dir.Spec.Reader.PasswordSecretRef)
 		for i := range dir.Spec.Slaves {
 			used = used || is(&dir.Spec.Slaves[i].PasswordSecretRef)
 		}

@@ -54,6 +54,7 @@ func directory(ns, name, bind, slaveBind string) *pkiv1.Directory {
 		VerifyInterval: metav1.Duration{Duration: time.Hour}}}
 	if slaveBind != "" {
 		d.Spec.Slaves = []pkiv1.DirectoryServer{server("slave", slaveBind)}
+		d.Spec.Reader = &pkiv1.DirectoryAccount{BindDN: "cn=reader,c=cn", PasswordSecretRef: secretKey("reader")}
 	}
 	return d
 }

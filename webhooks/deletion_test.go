@@ -148,7 +148,7 @@ func TestDeletionOfWhatIsUsed(t *testing.T) {
 	ns := g.ns
 	other := server.Namespace(t)
 	g.create(t,
-		secret(ns, "pin", ""), secret(ns, "bind", ""), secret(ns, "slave-bind", ""), secret(ns, "identity", ""), secret(ns, "old-identity", ""), secret(ns, "free", ""),
+		secret(ns, "pin", ""), secret(ns, "bind", ""), secret(ns, "slave-bind", ""), secret(ns, "reader", ""), secret(ns, "identity", ""), secret(ns, "old-identity", ""), secret(ns, "free", ""),
 		secret(ns, "release", "helm.sh/release.v1"), secret(other, "pin", ""), device(other, "hsm", "pin", ""),
 		tier(ns, "ministry", nil), tier(ns, "alone", nil), tier(other, "province", &pkiv1.NamespacedReference{Name: "ministry", Namespace: ns}),
 		device(ns, "hsm", "pin", "ministry"), device(ns, "responder", "release", ""), device(ns, "spare", "pin", ""),
@@ -176,6 +176,7 @@ func TestDeletionOfWhatIsUsed(t *testing.T) {
 		"PIN where nobody asked":         {secret(other, "pin", ""), nil},
 		"bind password":                  {secret(ns, "bind", ""), []string{`Directory "ldap", Directory "unused"`}},
 		"slave's bind password":          {secret(ns, "slave-bind", ""), []string{`Directory "ldap"`}},
+		"reader's bind password":         {secret(ns, "reader", ""), []string{`Directory "ldap"`}},
 		"identity of a waiting request":  {secret(ns, "identity", ""), []string{`CertificateRequest "waiting"`}},
 		"identity of finished requests":  {secret(ns, "old-identity", ""), nil},
 		"Secret of nobody":               {secret(ns, "free", ""), nil},
