@@ -98,11 +98,7 @@ func (s *Signer) signMessage(message []byte) ([]byte, error) {
 	if len(message) > MaxMessage {
 		return nil, fmt.Errorf("sign with key %q: message has %d bytes, more than %d", s.label, len(message), MaxMessage)
 	}
-	h := sm3.New()
-	h.Write(s.za)
-	h.Write(message)
-	digest := h.Sum(nil)
-
+	digest := s.digest(message)
 	// A device that erred once (a bit flip, a wrong session) gets one more chance;
 	// a signature that does not verify never leaves, also since it could give the key away.
 	for range 2 {
@@ -115,6 +111,29 @@ func (s *Signer) signMessage(message []byte) ([]byte, error) {
 		}
 	}
 	return nil, fmt.Errorf("sign with key %q: %w (tried twice); check the device's mechanism profile", s.label, ErrBadSignature)
+}
+
+// SignUnverified is SignMessage for a caller that verifies the signature itself,
+// under a key that it knows otherwise, before it goes anywhere: one check, made
+// by who is to rely on it (pki.Verifier). A signature that does not verify must
+// not leave the caller, since it could give the key away.
+func (s *Signer) SignUnverified(message []byte) ([]byte, error) {
+	if len(message) > MaxMessage {
+		return nil, fmt.Errorf("sign with key %q: message has %d bytes, more than %d", s.label, len(message), MaxMessage)
+	}
+	der, err := s.sign(s.digest(message), message)
+	if err != nil {
+		return nil, fmt.Errorf("sign with key %q: %w", s.label, err)
+	}
+	return der, nil
+}
+
+// digest is e = SM3(Z || message).
+func (s *Signer) digest(message []byte) []byte {
+	h := sm3.New()
+	h.Write(s.za)
+	h.Write(message)
+	return h.Sum(nil)
 }
 
 // isDefaultSM2 compares by value: the ID inside gmsm's options cannot be read,

@@ -1,6 +1,7 @@
 package issuance_test
 
 import (
+	"crypto/rand"
 	"testing"
 	"time"
 
@@ -14,7 +15,8 @@ import (
 func BenchmarkPrepareIssue(b *testing.B) {
 	_, caCert, caKey := chain(b)
 	o := subscriberOrder(b, caCert, &newKey(b).PublicKey)
-	token, err := issuance.Prepare(o)
+	var preparer issuance.Preparer
+	token, err := preparer.Prepare(o)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -22,7 +24,7 @@ func BenchmarkPrepareIssue(b *testing.B) {
 	const rounds = 200
 	start := time.Now()
 	for range rounds {
-		sig, err := caKey.SignMessage(nil, tbs, sm2.DefaultSM2SignerOpts)
+		sig, err := caKey.SignMessage(rand.Reader, tbs, sm2.DefaultSM2SignerOpts)
 		if err != nil || !pki.VerifySignature(&caKey.PublicKey, tbs, sig) {
 			b.Fatal("raw signature failed")
 		}
@@ -31,7 +33,7 @@ func BenchmarkPrepareIssue(b *testing.B) {
 
 	b.ReportAllocs()
 	for b.Loop() {
-		token, err := issuance.Prepare(o)
+		token, err := preparer.Prepare(o)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -40,4 +42,24 @@ func BenchmarkPrepareIssue(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(b.Elapsed())/float64(b.N)/float64(raw), "x-raw")
+}
+
+// TestAllocations bounds the garbage of one certificate. Some 70 allocations are
+// those of one SM2 signature and its verification.
+func TestAllocations(t *testing.T) {
+	_, caCert, caKey := chain(t)
+	o := subscriberOrder(t, caCert, &newKey(t).PublicKey)
+	var preparer issuance.Preparer
+	got := testing.AllocsPerRun(100, func() {
+		token, err := preparer.Prepare(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := issuance.Issue(caKey, token); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if got > 120 {
+		t.Errorf("%v allocations for a certificate, want at most 120", got)
+	}
 }

@@ -1,13 +1,11 @@
 package issuance
 
 import (
-	"crypto/ecdsa"
 	"errors"
 	"fmt"
 	"time"
 
 	"github.com/terrace-pki/terrace/internal/pki"
-	"golang.org/x/crypto/cryptobyte"
 	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
 )
 
@@ -17,68 +15,52 @@ const maxURLs = 8
 // content is an order whose every field was checked and computed.
 type content struct {
 	Order
-	spki                []byte
+	*plan
+	spki, keyID         []byte
 	subject             pki.Name
-	issuerName          []byte
-	issuerKey           *ecdsa.PublicKey
-	issuerKeyID         []byte
 	notBefore, notAfter time.Time
 }
 
-func newContent(o Order) (*content, error) {
-	if err := o.Profile.Validate(); err != nil {
-		return nil, err
-	}
+func (p *plan) content(o Order) (*content, error) {
 	if o.Serial == "" {
 		return nil, errors.New("serial: is missing; reserve one in the ledger")
 	}
 	if o.Now.IsZero() {
 		return nil, errors.New("now: is zero")
 	}
-	if err := o.Profile.CheckSubjectAltNames(o.SubjectAltNames); err != nil {
+	if err := p.profile.CheckSubjectAltNames(o.SubjectAltNames); err != nil {
 		return nil, err
 	}
-	if err := o.Profile.CheckIdentity(o.Identity); err != nil {
+	if err := p.profile.CheckIdentity(o.Identity); err != nil {
 		return nil, err
 	}
 	if err := checkURLs(o.IssuerURLs); err != nil {
 		return nil, err
 	}
-	c := &content{Order: o}
+	c := &content{Order: o, plan: p}
 	var err error
-	if c.subject, err = o.Profile.SubjectFor(o.Subject); err != nil {
+	if c.subject, err = p.profile.SubjectFor(o.Subject); err != nil {
 		return nil, err
 	}
 	if c.spki, err = pki.MarshalSPKI(o.PublicKey); err != nil {
 		return nil, err
 	}
-	now := o.Now.UTC().Truncate(time.Second)
-	c.notBefore = now.Add(-o.Profile.Backdate).Truncate(time.Second)
-	c.notAfter = now.Add(o.Profile.Validity).Truncate(time.Second)
-	return c, c.setIssuer()
+	c.keyID = pki.KeyID(c.spki)
+	return c, c.setValidity()
 }
 
-func (c *content) setIssuer() error {
-	if c.Issuer == nil {
-		if c.Profile.CA == nil {
-			return fmt.Errorf("issuer: is missing; only a CA certificate is self-signed, profile %q is none of a CA", c.Profile.Name)
-		}
-		c.issuerName, c.issuerKey, c.issuerKeyID = c.subject.DER(), c.PublicKey, pki.KeyID(c.spki)
+func (c *content) setValidity() error {
+	now := c.Now.UTC().Truncate(time.Second)
+	c.notBefore = now.Add(-c.profile.Backdate).Truncate(time.Second)
+	c.notAfter = now.Add(c.profile.Validity).Truncate(time.Second)
+	i := c.issuer
+	if i == nil {
 		return nil
-	}
-	i := c.Issuer
-	var err error
-	if c.issuerKey, err = pki.ParseSM2SPKI(i.RawSubjectPublicKeyInfo); err != nil {
-		return fmt.Errorf("issuer certificate: %w", err)
-	}
-	if len(i.SubjectKeyId) == 0 {
-		return errors.New("issuer certificate: has no subject key identifier")
 	}
 	if now := c.Now.UTC(); now.Before(i.NotBefore) || now.After(i.NotAfter) {
 		return fmt.Errorf("issuer certificate: is valid from %s to %s, not at %s; renew the CA certificate",
 			i.NotBefore.UTC().Format(time.RFC3339), i.NotAfter.UTC().Format(time.RFC3339), now.Format(time.RFC3339))
 	}
-	c.issuerName, c.issuerKeyID = i.RawSubject, i.SubjectKeyId
 	if c.notBefore.Before(i.NotBefore) {
 		c.notBefore = i.NotBefore.UTC()
 	}
@@ -107,21 +89,25 @@ func checkURLs(u pki.URLs) error {
 
 // marshal writes the TBSCertificate of RFC 5280 §4.1.
 func (c *content) marshal() ([]byte, error) {
-	b := cryptobyte.NewBuilder(make([]byte, 0, 1024))
-	b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
-		b.AddASN1(cbasn1.Tag(0).ContextSpecific().Constructed(), func(b *cryptobyte.Builder) { b.AddASN1Int64(2) })
-		b.AddASN1BigInt(c.Serial.Int())
-		b.AddBytes(pki.SignatureAlgorithmDER())
-		b.AddBytes(c.issuerName)
-		b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
-			pki.AddTime(b, c.notBefore)
-			pki.AddTime(b, c.notAfter)
+	e := pki.NewEncoder(1024)
+	e.Nest(cbasn1.SEQUENCE, func() {
+		e.Nest(cbasn1.Tag(0).ContextSpecific().Constructed(), func() { e.Octets(cbasn1.INTEGER, []byte{2}) })
+		e.Serial(c.Serial)
+		e.SignatureAlgorithm()
+		if c.issuer != nil {
+			e.Raw(c.issuer.RawSubject)
+		} else {
+			e.Name(c.subject)
+		}
+		e.Nest(cbasn1.SEQUENCE, func() {
+			e.Time(c.notBefore)
+			e.Time(c.notAfter)
 		})
-		b.AddBytes(c.subject.DER())
-		b.AddBytes(c.spki)
-		b.AddASN1(cbasn1.Tag(3).ContextSpecific().Constructed(), func(b *cryptobyte.Builder) {
-			b.AddASN1(cbasn1.SEQUENCE, c.addExtensions)
+		e.Name(c.subject)
+		e.Raw(c.spki)
+		e.Nest(cbasn1.Tag(3).ContextSpecific().Constructed(), func() {
+			e.Nest(cbasn1.SEQUENCE, func() { c.addExtensions(&e) })
 		})
 	})
-	return b.Bytes()
+	return e.Bytes()
 }

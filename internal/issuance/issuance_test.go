@@ -149,6 +149,15 @@ func TestFaultySignerSpendsTheToken(t *testing.T) {
 		"garbage":       func([]byte) ([]byte, error) { return []byte{1, 2, 3}, nil },
 		"other key":     func(m []byte) ([]byte, error) { return other.SignMessage(nil, m, sm2.DefaultSM2SignerOpts) },
 		"other message": func([]byte) ([]byte, error) { return caKey.SignMessage(nil, []byte("x"), sm2.DefaultSM2SignerOpts) },
+		"changes its copy and signs that": func(m []byte) ([]byte, error) {
+			m[len(m)-1] ^= 1
+			return caKey.SignMessage(nil, m, sm2.DefaultSM2SignerOpts)
+		},
+		"changes its copy after signing": func(m []byte) ([]byte, error) {
+			sig, err := caKey.SignMessage(nil, m, sm2.DefaultSM2SignerOpts)
+			m[len(m)-1] ^= 1
+			return sig, err
+		},
 		"other ID": func(m []byte) ([]byte, error) {
 			return caKey.Sign(nil, m, sm2.NewSM2SignerOption(true, []byte("other")))
 		},

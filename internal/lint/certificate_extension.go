@@ -1,7 +1,6 @@
 package lint
 
 import (
-	encasn1 "encoding/asn1"
 	"errors"
 	"fmt"
 	"slices"
@@ -47,8 +46,7 @@ var extensionChecks = []Check[*CertificateInput]{
 		if !ok {
 			return nil
 		}
-		_, err := pki.ParseSubjectAltNames(e.Value)
-		return err
+		return pki.CheckSubjectAltNamesDER(e.Value)
 	}},
 	{"crl-distribution-points-form", "RFC 5280 §4.2.1.13", crlDistributionPointsForm},
 	{"authority-info-access-form", "RFC 5280 §4.2.2.1", authorityInfoAccessForm},
@@ -134,7 +132,7 @@ func readDistributionPointName(in *cryptobyte.String) error {
 		if !full.ReadASN1(&uri, cbasn1.Tag(6).ContextSpecific()) {
 			return errors.New("distribution point has a name that is no URI")
 		}
-		if err := pki.CheckURI(string(uri)); err != nil {
+		if err := pki.CheckURIBytes(uri); err != nil {
 			return err
 		}
 	}
@@ -153,15 +151,17 @@ func authorityInfoAccessForm(c *CertificateInput) error {
 	}
 	for !list.Empty() {
 		var access, uri cryptobyte.String
-		var method encasn1.ObjectIdentifier
-		if !list.ReadASN1(&access, cbasn1.SEQUENCE) || !access.ReadASN1ObjectIdentifier(&method) ||
-			!access.ReadASN1(&uri, cbasn1.Tag(6).ContextSpecific()) || !access.Empty() {
+		if !list.ReadASN1(&access, cbasn1.SEQUENCE) {
 			return errors.New("access description is not a method and a URI")
 		}
-		if m := method.String(); m != pki.OIDAccessOCSP && m != pki.OIDAccessCAIssuers {
-			return fmt.Errorf("access method is %s, want OCSP or caIssuers", m)
+		method, ok := pki.ReadOID(&access)
+		if !ok || !access.ReadASN1(&uri, cbasn1.Tag(6).ContextSpecific()) || !access.Empty() {
+			return errors.New("access description is not a method and a URI")
 		}
-		if err := pki.CheckURI(string(uri)); err != nil {
+		if method != pki.OIDAccessOCSP && method != pki.OIDAccessCAIssuers {
+			return fmt.Errorf("access method is %s, want OCSP or caIssuers", method)
+		}
+		if err := pki.CheckURIBytes(uri); err != nil {
 			return err
 		}
 	}

@@ -2,7 +2,6 @@ package lint
 
 import (
 	"bytes"
-	encasn1 "encoding/asn1"
 	"errors"
 	"fmt"
 	"time"
@@ -50,12 +49,11 @@ var fieldChecks = []Check[*CertificateInput]{
 		return nil
 	}},
 	{"time-encoding", "RFC 5280 §4.1.2.5", func(c *CertificateInput) error {
-		return errors.Join(named("notBefore", c.NotBefore.checkEncoding()), named("notAfter", c.NotAfter.checkEncoding()))
+		return errors.Join(named("notBefore", c.NotBefore.encodingOf(c.read.notBefore)), named("notAfter", c.NotAfter.encodingOf(c.read.notAfter)))
 	}},
 	{"time-order", "RFC 5280 §4.1.2.5", func(c *CertificateInput) error {
-		before, err1 := c.NotBefore.time()
-		after, err2 := c.NotAfter.time()
-		if err1 == nil && err2 == nil && !before.Before(after) {
+		before, after := c.read.notBefore, c.read.notAfter
+		if before.err == nil && after.err == nil && !before.Before(after.Time) {
 			return errors.New("notBefore is not before notAfter")
 		}
 		return nil
@@ -103,7 +101,7 @@ func algorithmSame(inner, outer []byte) error {
 }
 
 func algorithmSM2(inner []byte) error {
-	if !bytes.Equal(inner, pki.SignatureAlgorithmDER()) {
+	if !pki.IsWrittenSignatureAlgorithm(inner) {
 		return fmt.Errorf("algorithm is not %s with absent parameters", pki.OIDSM2WithSM3)
 	}
 	return nil
@@ -121,9 +119,8 @@ func signatureForm(sig []byte) error {
 }
 
 func validityWithinIssuer(c *CertificateInput) error {
-	before, err1 := c.NotBefore.time()
-	after, err2 := c.NotAfter.time()
-	if c.Issuer == nil || err1 != nil || err2 != nil {
+	before, after := c.read.notBefore, c.read.notAfter
+	if c.Issuer == nil || before.err != nil || after.err != nil {
 		return nil
 	}
 	if before.Before(c.Issuer.NotBefore) || after.After(c.Issuer.NotAfter) {
@@ -137,7 +134,7 @@ func validityWithinIssuer(c *CertificateInput) error {
 // string type of the attributes where RFC 5280 Appendix A leaves no choice. O,
 // CN and the like may be any type, for a CA keeps the bytes of its request.
 func subjectForm(c *CertificateInput) error {
-	if _, err := pki.ParseNameDER(c.SubjectDER); err != nil {
+	if err := pki.CheckNameDER(c.SubjectDER); err != nil {
 		return err
 	}
 	in := cryptobyte.String(c.SubjectDER)
@@ -145,13 +142,15 @@ func subjectForm(c *CertificateInput) error {
 	in.ReadASN1(&rdns, cbasn1.SEQUENCE)
 	for !rdns.Empty() {
 		var set, pair, value cryptobyte.String
-		var oid encasn1.ObjectIdentifier
 		var tag cbasn1.Tag
-		if !rdns.ReadASN1(&set, cbasn1.SET) || !set.ReadASN1(&pair, cbasn1.SEQUENCE) ||
-			!pair.ReadASN1ObjectIdentifier(&oid) || !pair.ReadAnyASN1(&value, &tag) {
+		if !rdns.ReadASN1(&set, cbasn1.SET) || !set.ReadASN1(&pair, cbasn1.SEQUENCE) {
 			return errors.New("subject is malformed")
 		}
-		if want, ok := fixedStringTypes[oid.String()]; ok && tag != want {
+		oid, ok := pki.ReadOID(&pair)
+		if !ok || !pair.ReadAnyASN1(&value, &tag) {
+			return errors.New("subject is malformed")
+		}
+		if want, ok := fixedStringTypes[oid]; ok && tag != want {
 			return fmt.Errorf("subject attribute %s has string type %d, want %d", oid, tag, want)
 		}
 	}
@@ -165,43 +164,67 @@ var fixedStringTypes = map[string]cbasn1.Tag{
 	"0.9.2342.19200300.100.1.25": cbasn1.IA5String,       // domainComponent
 }
 
-// time reads a UTCTime or GeneralizedTime, whichever was used.
+// moment reads a UTCTime or GeneralizedTime, whichever was used.
+func (s stamp) moment() moment {
+	t, err := s.time()
+	return moment{t, err}
+}
+
 func (s stamp) time() (time.Time, error) {
-	layout := "20060102150405Z"
 	switch s.tag {
 	case cbasn1.UTCTime:
 		// RFC 5280 §4.1.2.5.1: 50 to 99 are 19xx. The package time splits at 69.
 		if len(s.raw) < 2 {
 			return time.Time{}, errors.New("is malformed")
 		}
-		century := "20"
+		century := 2000
 		if s.raw[0] >= '5' {
-			century = "19"
+			century = 1900
 		}
-		return parseTime(layout, century+string(s.raw))
+		return parseTime(century, s.raw, 2)
 	case cbasn1.GeneralizedTime:
-		return parseTime(layout, string(s.raw))
+		return parseTime(0, s.raw, 4)
 	}
 	return time.Time{}, errors.New("is neither UTCTime nor GeneralizedTime")
 }
 
-func parseTime(layout, s string) (time.Time, error) {
-	if len(s) != len(layout) {
+// parseTime reads a year of so many digits, counted from century, then month,
+// day, hour, minute and second of two digits each, and Z.
+func parseTime(century int, raw []byte, yearDigits int) (time.Time, error) {
+	if len(raw) != yearDigits+11 || raw[len(raw)-1] != 'Z' {
 		return time.Time{}, errors.New("is not in whole seconds with Z")
 	}
-	t, err := time.Parse(layout, s)
-	if err != nil {
+	var fields [6]int
+	rest := raw
+	for i := range fields {
+		width := 2
+		if i == 0 {
+			width = yearDigits
+		}
+		for _, c := range rest[:width] {
+			if c < '0' || c > '9' {
+				return time.Time{}, errors.New("is not in whole seconds with Z")
+			}
+			fields[i] = 10*fields[i] + int(c-'0')
+		}
+		rest = rest[width:]
+	}
+	year, month, day, hour, minute, second := century+fields[0], fields[1], fields[2], fields[3], fields[4], fields[5]
+	t := time.Date(year, time.Month(month), day, hour, minute, second, 0, time.UTC)
+	// Date carries what is out of range over; a time that changed was none.
+	if month < 1 || month > 12 || t.Day() != day || hour > 23 || minute > 59 || second > 59 {
 		return time.Time{}, errors.New("is not in whole seconds with Z")
 	}
 	return t, nil
 }
 
-func (s stamp) checkEncoding() error {
-	t, err := s.time()
+func (s stamp) checkEncoding() error { return s.encodingOf(s.moment()) }
+
+func (s stamp) encodingOf(m moment) error {
 	switch {
-	case err != nil:
-		return err
-	case t.Year() < 2050 && s.tag != cbasn1.UTCTime:
+	case m.err != nil:
+		return m.err
+	case m.Year() < 2050 && s.tag != cbasn1.UTCTime:
 		return errors.New("is not UTCTime although it is before 2050")
 	}
 	return nil

@@ -11,15 +11,13 @@ import (
 
 var keyChecks = []Check[*CertificateInput]{
 	{"key-sm2", "GM/T 0009-2012 §7.1, GB/T 20518 (subjectPublicKeyInfo)", func(c *CertificateInput) error {
-		_, err := pki.ParseSM2SPKI(c.SPKI)
-		return err
+		return pki.CheckSM2SPKI(c.SPKI)
 	}},
 	{"authority-key-id", "RFC 5280 §4.2.1.1", func(c *CertificateInput) error {
-		want := pki.KeyID(c.SPKI)
-		if c.Issuer != nil {
-			want = c.Issuer.SubjectKeyId
+		if c.Issuer == nil {
+			return authorityKeyID(c.Extensions, pki.KeyID(c.SPKI))
 		}
-		return authorityKeyID(c.Extensions, want)
+		return authorityKeyID(c.Extensions, c.Issuer.SubjectKeyId)
 	}},
 	{"subject-key-id", "RFC 5280 §4.2.1.2", func(c *CertificateInput) error {
 		id, there, err := c.subjectKeyID()

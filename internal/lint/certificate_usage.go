@@ -1,7 +1,6 @@
 package lint
 
 import (
-	encasn1 "encoding/asn1"
 	"errors"
 	"fmt"
 	"slices"
@@ -15,15 +14,7 @@ const oidAnyExtKeyUsage = "2.5.29.37.0"
 
 var usageChecks = []Check[*CertificateInput]{
 	{"key-usage-present", "RFC 5280 §4.2.1.3", func(c *CertificateInput) error {
-		e, ok := c.Find(pki.OIDKeyUsage)
-		if !ok {
-			return errors.New("keyUsage is missing")
-		}
-		u, err := parseKeyUsage(e.Value)
-		if err == nil && u == 0 {
-			err = errors.New("keyUsage has no bit")
-		}
-		return err
+		return c.read.keyUsageErr
 	}},
 	{"key-usage-critical", "RFC 5280 §4.2.1.3", func(c *CertificateInput) error {
 		if e, ok := c.Find(pki.OIDKeyUsage); ok && !e.Critical {
@@ -32,21 +23,21 @@ var usageChecks = []Check[*CertificateInput]{
 		return nil
 	}},
 	{"dual-usage", "GM/T 0015, GM/T 0034-2014 (dual certificates)", func(c *CertificateInput) error {
-		u := c.keyUsage()
+		u := c.read.keyUsage
 		if u&pki.KeyUsagesSigning != 0 && u&pki.KeyUsagesEncryption != 0 {
 			return fmt.Errorf("keyUsage mixes signing and encryption: %s", u)
 		}
 		return nil
 	}},
 	{"ca-key-usage", "RFC 5280 §4.2.1.3, GM/T 0015", func(c *CertificateInput) error {
-		if u := c.keyUsage(); u != 0 && c.basicConstraints().ca && u != pki.KeyUsagesCA {
+		if u := c.read.keyUsage; u != 0 && c.read.constraints.ca && u != pki.KeyUsagesCA {
 			return fmt.Errorf("keyUsage of a CA is %s, want exactly %s", u, pki.KeyUsagesCA)
 		}
 		return nil
 	}},
 	{"ca-basic-constraints", "RFC 5280 §4.2.1.9", func(c *CertificateInput) error {
-		bc := c.basicConstraints()
-		if c.keyUsage()&pki.KeyUsagesCA == 0 && !bc.ca {
+		bc := c.read.constraints
+		if c.read.keyUsage&pki.KeyUsagesCA == 0 && !bc.ca {
 			return nil
 		}
 		if !bc.ca || !bc.critical || bc.err != nil {
@@ -55,17 +46,17 @@ var usageChecks = []Check[*CertificateInput]{
 		return nil
 	}},
 	{"basic-constraints-form", "RFC 5280 §4.2.1.9", func(c *CertificateInput) error {
-		bc := c.basicConstraints()
+		bc := c.read.constraints
 		if bc.err == nil && bc.pathLen >= 0 && !bc.ca {
 			return errors.New("basicConstraints has a path length without cA TRUE")
 		}
-		if bc.err != nil && c.keyUsage()&pki.KeyUsagesCA == 0 {
+		if bc.err != nil && c.read.keyUsage&pki.KeyUsagesCA == 0 {
 			return bc.err
 		}
 		return nil
 	}},
 	{"path-length-within-issuer", "RFC 5280 §6.1.4 (l), (m)", func(c *CertificateInput) error {
-		bc, i := c.basicConstraints(), c.Issuer
+		bc, i := c.read.constraints, c.Issuer
 		if i == nil || !bc.ca || (i.MaxPathLen <= 0 && !i.MaxPathLenZero) {
 			return nil
 		}
@@ -75,9 +66,9 @@ var usageChecks = []Check[*CertificateInput]{
 		return nil
 	}},
 	{"ext-key-usage-form", "RFC 5280 §4.2.1.12", func(c *CertificateInput) error {
-		usages, err := c.extKeyUsages()
-		if err != nil {
-			return err
+		usages := c.read.usages
+		if c.read.usagesErr != nil {
+			return c.read.usagesErr
 		}
 		for i, u := range usages {
 			if u == oidAnyExtKeyUsage || slices.Contains(usages[:i], u) {
@@ -87,7 +78,7 @@ var usageChecks = []Check[*CertificateInput]{
 		return nil
 	}},
 	{"ocsp-signing-no-check", "RFC 6960 §4.2.2.2.1", func(c *CertificateInput) error {
-		usages, _ := c.extKeyUsages()
+		usages := c.read.usages
 		e, there := c.Find(pki.OIDOCSPNoCheck)
 		if slices.Contains(usages, pki.OIDExtKeyUsageOCSPSigning) && (!there || string(e.Value) != "\x05\x00") {
 			return errors.New("has OCSPSigning without id-pkix-ocsp-nocheck of NULL")
@@ -95,7 +86,7 @@ var usageChecks = []Check[*CertificateInput]{
 		return nil
 	}},
 	{"time-stamping-alone", "RFC 3161 §2.3, GM/T 0033-2014", func(c *CertificateInput) error {
-		usages, _ := c.extKeyUsages()
+		usages := c.read.usages
 		e, _ := c.Find(pki.OIDExtKeyUsage)
 		if slices.Contains(usages, pki.OIDExtKeyUsageTimeStamping) && (len(usages) != 1 || !e.Critical) {
 			return errors.New("timeStamping is not the only extended key usage, or not critical")
@@ -117,17 +108,20 @@ func parseKeyUsage(value []byte) (pki.KeyUsage, error) {
 	return u, err
 }
 
-// keyUsage is 0 when the extension is missing or malformed, which key-usage-present reports.
-func (c *CertificateInput) keyUsage() pki.KeyUsage {
+// readKeyUsage has an error, and no usage, also when there is no bit.
+func (c *CertificateInput) readKeyUsage() (pki.KeyUsage, error) {
 	e, ok := c.Find(pki.OIDKeyUsage)
 	if !ok {
-		return 0
+		return 0, errors.New("keyUsage is missing")
 	}
 	u, err := parseKeyUsage(e.Value)
-	if err != nil {
-		return 0
+	switch {
+	case err != nil:
+		return 0, err
+	case u == 0:
+		return 0, errors.New("keyUsage has no bit")
 	}
-	return u
+	return u, nil
 }
 
 type constraints struct {
@@ -137,7 +131,7 @@ type constraints struct {
 	err      error
 }
 
-func (c *CertificateInput) basicConstraints() constraints {
+func (c *CertificateInput) readConstraints() constraints {
 	out := constraints{pathLen: -1}
 	e, ok := c.Find(pki.OIDBasicConstraints)
 	if !ok {
@@ -156,8 +150,8 @@ func (c *CertificateInput) basicConstraints() constraints {
 	return out
 }
 
-// extKeyUsages is empty when the extension is missing.
-func (c *CertificateInput) extKeyUsages() ([]string, error) {
+// readExtKeyUsages returns none when the extension is missing.
+func (c *CertificateInput) readExtKeyUsages() ([]string, error) {
 	e, ok := c.Find(pki.OIDExtKeyUsage)
 	if !ok {
 		return nil, nil
@@ -169,11 +163,11 @@ func (c *CertificateInput) extKeyUsages() ([]string, error) {
 	}
 	var out []string
 	for !seq.Empty() {
-		var oid encasn1.ObjectIdentifier
-		if !seq.ReadASN1ObjectIdentifier(&oid) {
+		oid, ok := pki.ReadOID(&seq)
+		if !ok {
 			return nil, errors.New("extendedKeyUsage is malformed")
 		}
-		out = append(out, oid.String())
+		out = append(out, oid)
 	}
 	return out, nil
 }

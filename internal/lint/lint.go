@@ -3,8 +3,8 @@
 //
 // It reads DER with a parser of its own that is more lenient than the one for
 // foreign certificates, so that what is wrong is named and not merely refused.
-// Signatures are not verified, for what is linted is a copy that a throw-away
-// key signed.
+// Signatures are not verified, only their form is looked at, for what is linted
+// is a copy that the issuer has not signed.
 package lint
 
 import (
@@ -58,7 +58,7 @@ func Certificate(der []byte, ctx Context) []Finding {
 	if err != nil {
 		return []Finding{{CheckCertificateForm, err.Error()}}
 	}
-	return run(CertificateChecks(), in)
+	return run(certificateChecks, in)
 }
 
 // CRL runs every check over a CRL, like Certificate.

@@ -1,10 +1,11 @@
 package lint
 
 import (
-	encasn1 "encoding/asn1"
 	"errors"
 	"fmt"
+	"time"
 
+	"github.com/terrace-pki/terrace/internal/pki"
 	"golang.org/x/crypto/cryptobyte"
 	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
 )
@@ -33,6 +34,24 @@ type CertificateInput struct {
 	UniqueIDs      bool
 	Extensions     []Extension
 	Signature      []byte // content of the BIT STRING without the leading octet
+
+	read derived
+}
+
+// derived is what several checks ask of the same bytes; it is read once.
+type derived struct {
+	notBefore, notAfter moment
+	keyUsage            pki.KeyUsage // 0 when missing or malformed
+	keyUsageErr         error
+	constraints         constraints
+	usages              []string
+	usagesErr           error
+}
+
+// moment is a stamp as a time, or why it is none.
+type moment struct {
+	time.Time
+	err error
 }
 
 // stamp is a Time with its tag.
@@ -113,7 +132,15 @@ func parseCertificate(der []byte, ctx Context) (*CertificateInput, error) {
 	if !tbs.Empty() {
 		return nil, errors.New("has fields after the extensions")
 	}
+	c.derive()
 	return c, nil
+}
+
+func (c *CertificateInput) derive() {
+	c.read.notBefore, c.read.notAfter = c.NotBefore.moment(), c.NotAfter.moment()
+	c.read.keyUsage, c.read.keyUsageErr = c.readKeyUsage()
+	c.read.constraints = c.readConstraints()
+	c.read.usages, c.read.usagesErr = c.readExtKeyUsages()
 }
 
 func explicit(n uint8) cbasn1.Tag { return cbasn1.Tag(n).ContextSpecific().Constructed() }
@@ -140,20 +167,26 @@ func readExtensions(in *cryptobyte.String, tag cbasn1.Tag) ([]Extension, error) 
 }
 
 func readExtensionList(list cryptobyte.String) ([]Extension, error) {
-	var out []Extension
+	if list.Empty() {
+		return nil, nil
+	}
+	out := make([]Extension, 0, 12) // as many as most certificates have
 	for !list.Empty() {
 		if len(out) == maxExtensions {
 			return nil, fmt.Errorf("has more than %d extensions", maxExtensions)
 		}
 		var ext, value cryptobyte.String
-		var oid encasn1.ObjectIdentifier
 		var e Extension
-		if !list.ReadASN1(&ext, cbasn1.SEQUENCE) || !ext.ReadASN1ObjectIdentifier(&oid) ||
+		var ok bool
+		if !list.ReadASN1(&ext, cbasn1.SEQUENCE) {
+			return nil, errors.New("an extension is malformed")
+		}
+		if e.OID, ok = pki.ReadOID(&ext); !ok ||
 			(ext.PeekASN1Tag(cbasn1.BOOLEAN) && !ext.ReadASN1Boolean(&e.Critical)) ||
 			!ext.ReadASN1(&value, cbasn1.OCTET_STRING) || !ext.Empty() {
 			return nil, errors.New("an extension is malformed")
 		}
-		e.OID, e.Value = oid.String(), value
+		e.Value = value
 		out = append(out, e)
 	}
 	return out, nil

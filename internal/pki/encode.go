@@ -41,11 +41,9 @@ func AddExtension(b *cryptobyte.Builder, oid string, critical bool, value []byte
 // AuthorityKeyIDDER is the extnValue of an authorityKeyIdentifier that holds
 // the key identifier alone (RFC 5280 §4.2.1.1).
 func AuthorityKeyIDDER(keyID []byte) ([]byte, error) {
-	var b cryptobyte.Builder
-	b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
-		b.AddASN1(cbasn1.Tag(0).ContextSpecific(), func(b *cryptobyte.Builder) { b.AddBytes(keyID) })
-	})
-	return b.Bytes()
+	e := NewEncoder(len(keyID) + 12)
+	e.Nest(cbasn1.SEQUENCE, func() { e.Octets(cbasn1.Tag(0).ContextSpecific(), keyID) })
+	return e.Bytes()
 }
 
 // AddDistributionPointName writes distributionPoint [0] with a fullName of one

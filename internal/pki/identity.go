@@ -86,7 +86,11 @@ func (e IdentityExtension) Check(value string) error {
 }
 
 // matchesWhole: leftmost-longest, or an alternation could stop short of the end.
+// When the preferred match is the whole already there is no longer one to look for.
 func matchesWhole(re *regexp.Regexp, s string) bool {
+	if loc := re.FindStringIndex(s); loc == nil || loc[0] == 0 && loc[1] == len(s) {
+		return loc != nil
+	}
 	//lint:ignore SA1019 a copy with another Longest setting is what Copy is still for
 	longest := re.Copy()
 	longest.Longest()
@@ -99,20 +103,24 @@ func (e IdentityExtension) DER(value string) ([]byte, error) {
 	if err := e.Check(value); err != nil {
 		return nil, err
 	}
-	form, err := lookupEncoding(e.Encoding)
+	enc := NewEncoder(len(value) + 8)
+	enc.Identity(e, value)
+	return enc.Bytes()
+}
+
+// Identity writes the extnValue of an identity extension for a value that
+// IdentityExtension.Check allows, without checking it again.
+func (e *Encoder) Identity(i IdentityExtension, value string) {
+	form, err := lookupEncoding(i.Encoding)
 	if err != nil {
-		return nil, err
-	}
-	var b cryptobyte.Builder
-	text := func(b *cryptobyte.Builder) {
-		b.AddASN1(form.tag, func(b *cryptobyte.Builder) { b.AddBytes([]byte(value)) })
+		e.Fail(err)
+		return
 	}
 	if form.choice < 0 {
-		text(&b)
-	} else {
-		b.AddASN1(cbasn1.Tag(form.choice).ContextSpecific().Constructed(), text)
+		e.Text(form.tag, value)
+		return
 	}
-	return b.Bytes()
+	e.Nest(cbasn1.Tag(form.choice).ContextSpecific().Constructed(), func() { e.Text(form.tag, value) })
 }
 
 // CheckDER says whether an extnValue has the form of the encoding; a CHOICE

@@ -4,13 +4,13 @@ import (
 	"bytes"
 	"crypto"
 	"crypto/ecdsa"
-	"crypto/rand"
 	"crypto/sha1"
 	"errors"
 	"fmt"
+	"math/big"
 
+	"github.com/emmansun/gmsm/ecdh"
 	"github.com/emmansun/gmsm/sm2"
-	"github.com/emmansun/gmsm/smx509"
 	"golang.org/x/crypto/cryptobyte"
 	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
 )
@@ -33,6 +33,9 @@ var sm2SignatureAlgorithm = []byte{0x30, 0x0a, 0x06, 0x08, 0x2a, 0x81, 0x1c, 0xc
 // writes it: parameters absent.
 func SignatureAlgorithmDER() []byte { return append([]byte(nil), sm2SignatureAlgorithm...) }
 
+// IsWrittenSignatureAlgorithm says whether der is, byte for byte, SignatureAlgorithmDER.
+func IsWrittenSignatureAlgorithm(der []byte) bool { return bytes.Equal(der, sm2SignatureAlgorithm) }
+
 // IsSignatureAlgorithm says whether der is the AlgorithmIdentifier of SM2 with
 // SM3, with absent or, as CFCA's clients write it, NULL parameters.
 func IsSignatureAlgorithm(der []byte) bool {
@@ -43,28 +46,66 @@ func IsSignatureAlgorithm(der []byte) bool {
 // MarshalSPKI writes an SM2 public key as SubjectPublicKeyInfo (GM/T 0009-2012
 // §7.1). It refuses other curves and points that are not on the curve.
 func MarshalSPKI(pub *ecdsa.PublicKey) ([]byte, error) {
-	//lint:ignore SA1019 the alternative knows the NIST curves only
-	if pub == nil || pub.X == nil || pub.Y == nil || !sm2.IsSM2PublicKey(pub) {
+	x, y := coordinates(pub)
+	if x == nil || y == nil || !sm2.IsSM2PublicKey(pub) {
 		return nil, errors.New("marshal public key: is not an SM2 key on sm2.P256()")
 	}
-	der, err := smx509.MarshalPKIXPublicKey(pub)
-	if err != nil {
+	// What does not fit into 32 octets cannot be written, and is no coordinate.
+	if x.Sign() < 0 || y.Sign() < 0 || x.BitLen() > 256 || y.BitLen() > 256 {
+		return nil, errors.New("marshal public key: is no point of the SM2 curve")
+	}
+	n := len(sm2SPKIPrefix)
+	der := make([]byte, n+64)
+	copy(der, sm2SPKIPrefix)
+	x.FillBytes(der[n : n+32])
+	y.FillBytes(der[n+32:])
+	if err := CheckSM2SPKI(der); err != nil {
 		return nil, fmt.Errorf("marshal public key: %w", err)
 	}
 	return der, nil
 }
 
+// coordinates may be nil, and are for a nil key.
+func coordinates(pub *ecdsa.PublicKey) (x, y *big.Int) {
+	if pub == nil {
+		return nil, nil
+	}
+	//lint:ignore SA1019 the alternative knows the NIST curves only
+	return pub.X, pub.Y
+}
+
 // ParseSM2SPKI reads the SubjectPublicKeyInfo of an SM2 key in its only DER
 // form and checks that the point is on the curve.
 func ParseSM2SPKI(spki []byte) (*ecdsa.PublicKey, error) {
-	if !bytes.HasPrefix(spki, sm2SPKIPrefix) || len(spki) != len(sm2SPKIPrefix)+64 {
-		return nil, errors.New("public key: is not SM2; want id-ecPublicKey with the named curve 1.2.156.10197.1.301 and an uncompressed point (GM/T 0009 §7.1)")
+	point, err := sm2Point(spki)
+	if err != nil {
+		return nil, err
 	}
-	pub, err := sm2.NewPublicKey(spki[len(sm2SPKIPrefix)-1:])
+	pub, err := sm2.NewPublicKey(point)
 	if err != nil {
 		return nil, fmt.Errorf("public key: is no point of the SM2 curve: %w", err)
 	}
 	return pub, nil
+}
+
+// CheckSM2SPKI is ParseSM2SPKI for those who do not want the key.
+func CheckSM2SPKI(spki []byte) error {
+	point, err := sm2Point(spki)
+	if err != nil {
+		return err
+	}
+	if _, err := ecdh.P256().NewPublicKey(point); err != nil {
+		return fmt.Errorf("public key: is no point of the SM2 curve: %w", err)
+	}
+	return nil
+}
+
+// sm2Point is the uncompressed point of an SM2 SubjectPublicKeyInfo.
+func sm2Point(spki []byte) ([]byte, error) {
+	if !bytes.HasPrefix(spki, sm2SPKIPrefix) || len(spki) != len(sm2SPKIPrefix)+64 {
+		return nil, errors.New("public key: is not SM2; want id-ecPublicKey with the named curve 1.2.156.10197.1.301 and an uncompressed point (GM/T 0009 §7.1)")
+	}
+	return spki[len(sm2SPKIPrefix)-1:], nil
 }
 
 // KeyID is the key identifier of method 1 of RFC 5280 §4.2.1.2, as real SM2 CAs
@@ -88,40 +129,4 @@ func SignerPublicKey(signer crypto.MessageSigner) (*ecdsa.PublicKey, error) {
 		return nil, fmt.Errorf("signer: public key is %T, want an SM2 key on sm2.P256()", signer.Public())
 	}
 	return pub, nil
-}
-
-// Sign signs tbs with SM2, SM3 and the default ID (GM/T 0009-2012 §10), verifies
-// the signature under the signer's public key, and returns the SEQUENCE of tbs,
-// algorithm and signature, which certificates, CRLs and requests share.
-func Sign(signer crypto.MessageSigner, tbs []byte) ([]byte, error) {
-	pub, err := SignerPublicKey(signer)
-	if err != nil {
-		return nil, err
-	}
-	sig, err := signer.SignMessage(rand.Reader, tbs, sm2.DefaultSM2SignerOpts)
-	if err != nil {
-		return nil, fmt.Errorf("sign: %w", err)
-	}
-	if !VerifySignature(pub, tbs, sig) {
-		return nil, errors.New("sign: the signature does not verify under the signer's public key; the device may be faulty or sign with another ID than 1234567812345678")
-	}
-	return AssembleSigned(tbs, sig)
-}
-
-// AssembleSigned builds SEQUENCE { tbs, 1.2.156.10197.1.501, BIT STRING sig }.
-func AssembleSigned(tbs, sig []byte) ([]byte, error) {
-	// Sized at once: growth by doubling would copy a CRL of 100,000 entries often.
-	b := cryptobyte.NewBuilder(make([]byte, 0, len(tbs)+len(sig)+len(sm2SignatureAlgorithm)+32))
-	b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
-		b.AddBytes(tbs)
-		b.AddBytes(sm2SignatureAlgorithm)
-		b.AddASN1BitString(sig)
-	})
-	return b.Bytes()
-}
-
-// VerifySignature verifies an SM2 signature (GM/T 0009-2012 §7.3, §10) over
-// message with the default ID.
-func VerifySignature(pub *ecdsa.PublicKey, message, sig []byte) bool {
-	return sm2.VerifyASN1WithSM2(pub, nil, message, sig)
 }

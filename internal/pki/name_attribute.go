@@ -6,7 +6,6 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"golang.org/x/crypto/cryptobyte"
 	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
 )
 
@@ -45,7 +44,12 @@ var attributeTypes = []attributeType{
 
 func lookupAttribute(s string) (attributeType, error) {
 	for _, t := range attributeTypes {
-		if strings.EqualFold(t.name, s) || t.oid == s {
+		if t.oid == s || t.name == s {
+			return t, nil
+		}
+	}
+	for _, t := range attributeTypes {
+		if strings.EqualFold(t.name, s) {
 			return t, nil
 		}
 	}
@@ -87,6 +91,13 @@ func (t attributeType) check(v string) error {
 // checkText refuses what could make a name look like another one, or break a
 // log line or a directory entry.
 func checkText(v string, limit int) error {
+	if isPlainText(v, limit) {
+		return nil
+	}
+	return fullyCheckText(v, limit)
+}
+
+func fullyCheckText(v string, limit int) error {
 	if !utf8.ValidString(v) {
 		return fmt.Errorf("value is not valid UTF-8")
 	}
@@ -129,21 +140,21 @@ func isASCII(s string) bool {
 }
 
 func marshalName(attributes []Attribute) ([]byte, error) {
-	var b cryptobyte.Builder
-	b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
+	e := NewEncoder(64 * (1 + len(attributes)))
+	e.Nest(cbasn1.SEQUENCE, func() {
 		for _, a := range attributes {
 			t, err := lookupAttribute(a.OID)
 			if err != nil {
-				b.SetError(err)
+				e.Fail(err)
 				return
 			}
-			b.AddASN1(cbasn1.SET, func(b *cryptobyte.Builder) {
-				b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
-					b.AddASN1ObjectIdentifier(mustOID(t.oid))
-					b.AddASN1(t.tag, func(b *cryptobyte.Builder) { b.AddBytes([]byte(a.Value)) })
+			e.Nest(cbasn1.SET, func() {
+				e.Nest(cbasn1.SEQUENCE, func() {
+					e.OID(t.oid)
+					e.Text(t.tag, a.Value)
 				})
 			})
 		}
 	})
-	return b.Bytes()
+	return e.Bytes()
 }

@@ -68,15 +68,6 @@ func ParseOID(s string) (asn1.ObjectIdentifier, error) {
 	return oid, nil
 }
 
-// mustOID is for the constants of this package.
-func mustOID(s string) asn1.ObjectIdentifier {
-	oid, err := ParseOID(s)
-	if err != nil {
-		panic(err)
-	}
-	return oid
-}
-
 // isStandardExtension tells the extensions that Terrace writes from a profile's
 // own fields, or never, from the ones that a profile may add.
 func isStandardExtension(oid string) bool {

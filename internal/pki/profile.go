@@ -2,7 +2,9 @@ package pki
 
 import (
 	"fmt"
+	"slices"
 	"time"
+	"unicode/utf8"
 )
 
 // Presence says whether a subject attribute must be there.
@@ -101,21 +103,24 @@ func (p Profile) SubjectFor(n Name) (Name, error) {
 	fail := func(format string, args ...any) (Name, error) {
 		return Name{}, fmt.Errorf("subject for profile %q: %w", p.Name, fmt.Errorf(format, args...))
 	}
-	given := map[string]Attribute{}
-	for _, a := range n.attributes {
-		if _, twice := given[a.OID]; twice {
+	for i, a := range n.attributes {
+		if indexAttribute(n.attributes[:i], a.OID) >= 0 {
 			return fail("attribute %s: is there twice", a.Type)
 		}
-		given[a.OID] = a
 	}
-	var out []Attribute
+	var used [MaxNameAttributes]bool // no Name has more
+	out := make([]Attribute, 0, len(p.Subject))
 	for _, rule := range p.Subject {
 		t, err := lookupAttribute(rule.Type)
 		if err != nil {
 			return fail("%w", err)
 		}
-		a, ok := given[t.oid]
-		delete(given, t.oid)
+		var a Attribute
+		at := indexAttribute(n.attributes, t.oid)
+		ok := at >= 0 && !used[at]
+		if ok {
+			a, used[at] = n.attributes[at], true
+		}
 		switch {
 		case rule.Presence == Fixed && !ok:
 			a = Attribute{Type: t.name, Value: rule.Value}
@@ -126,13 +131,13 @@ func (p Profile) SubjectFor(n Name) (Name, error) {
 		case !ok:
 			return fail("attribute %s: is missing; the profile requires it", t.name)
 		}
-		if got, limit := len([]rune(a.Value)), rule.limit(); got > limit {
+		if got, limit := utf8.RuneCountInString(a.Value), rule.limit(); got > limit {
 			return fail("attribute %s: has %d characters, the profile allows %d", t.name, got, limit)
 		}
 		out = append(out, a)
 	}
-	for _, a := range n.attributes {
-		if _, left := given[a.OID]; left {
+	for i, a := range n.attributes {
+		if !used[i] {
 			return fail("attribute %s: is not one of the profile", a.Type)
 		}
 	}
@@ -141,6 +146,11 @@ func (p Profile) SubjectFor(n Name) (Name, error) {
 		return fail("%w", err)
 	}
 	return name, nil
+}
+
+// indexAttribute is where the attribute of an OID stands, or -1.
+func indexAttribute(attributes []Attribute, oid string) int {
+	return slices.IndexFunc(attributes, func(a Attribute) bool { return a.OID == oid })
 }
 
 func (r SubjectRule) limit() int {

@@ -152,7 +152,7 @@ func (p Profile) validateIdentity(bad badFunc) {
 
 // CheckSubjectAltNames says whether the profile allows the names.
 func (p Profile) CheckSubjectAltNames(s SubjectAltNames) error {
-	for _, t := range s.Types() {
+	for t := range s.kinds() {
 		if !slices.Contains(p.SANTypes, t) {
 			return fmt.Errorf("subject alternative names: the profile %q does not allow names of kind %s", p.Name, t)
 		}

@@ -34,6 +34,9 @@ type Request struct {
 	tbs          []byte
 	algorithmDER []byte
 	signature    []byte
+	// sm2Key is PublicKey when it is SM2, otherwise notSM2 says why not.
+	sm2Key *ecdsa.PublicKey
+	notSM2 error
 }
 
 // ParseRequest reads one PEM block CERTIFICATE REQUEST (or NEW CERTIFICATE
@@ -94,8 +97,10 @@ func parseRequest(der []byte) (*Request, error) {
 	if KeyID(spki) == nil {
 		return nil, errors.New("subjectPKInfo is malformed")
 	}
-	// A key that smx509 cannot read is left nil for IsSM2 to speak about.
-	if key, err := smx509.ParsePKIXPublicKey(spki); err == nil {
+	if r.sm2Key, r.notSM2 = ParseSM2SPKI(spki); r.notSM2 == nil {
+		r.PublicKey = r.sm2Key
+	} else if key, err := smx509.ParsePKIXPublicKey(spki); err == nil {
+		// A key that smx509 cannot read either is left nil for IsSM2 to speak about.
 		r.PublicKey = key
 	}
 	return r, r.readAttributes(info)
@@ -165,7 +170,12 @@ func (r *Request) readExtensions(in cryptobyte.String) error {
 }
 
 // SM2PublicKey returns the key, or the error of IsSM2.
-func (r *Request) SM2PublicKey() (*ecdsa.PublicKey, error) { return ParseSM2SPKI(r.SPKI) }
+func (r *Request) SM2PublicKey() (*ecdsa.PublicKey, error) {
+	if r.sm2Key == nil && r.notSM2 == nil { // not made by ParseRequest
+		return ParseSM2SPKI(r.SPKI)
+	}
+	return r.sm2Key, r.notSM2
+}
 
 // IsSM2 is nil when the key is SM2 in the form of GM/T 0009-2012 §7.1 and its
 // point is on the curve.

@@ -3,8 +3,10 @@ package pki
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 
 	"golang.org/x/crypto/cryptobyte"
@@ -43,17 +45,13 @@ type SubjectAltNames struct {
 func (s SubjectAltNames) Len() int { return len(s.DNS) + len(s.IP) + len(s.Email) + len(s.URI) }
 
 // Types lists the kinds that are there.
-func (s SubjectAltNames) Types() []SANType {
-	var types []SANType
-	for _, k := range []struct {
-		t SANType
-		n int
-	}{{SANDNS, len(s.DNS)}, {SANIP, len(s.IP)}, {SANEmail, len(s.Email)}, {SANURI, len(s.URI)}} {
-		if k.n > 0 {
-			types = append(types, k.t)
-		}
+func (s SubjectAltNames) Types() []SANType { return slices.Collect(s.kinds()) }
+
+func (s SubjectAltNames) kinds() iter.Seq[SANType] {
+	return func(yield func(SANType) bool) {
+		_ = (len(s.DNS) == 0 || yield(SANDNS)) && (len(s.IP) == 0 || yield(SANIP)) &&
+			(len(s.Email) == 0 || yield(SANEmail)) && (len(s.URI) == 0 || yield(SANURI))
 	}
-	return types
 }
 
 // Validate checks the number and the syntax of the names (RFC 5280 §4.2.1.6).
@@ -62,19 +60,24 @@ func (s SubjectAltNames) Validate() error {
 		return fmt.Errorf("subject alternative names: has %d names, at most %d are allowed", n, MaxSubjectAltNames)
 	}
 	var errs []error
+	check := func(err error) {
+		if err != nil {
+			errs = append(errs, err)
+		}
+	}
 	for _, v := range s.DNS {
-		errs = append(errs, checkDNS(v))
+		check(checkDNS(v))
 	}
 	for _, v := range s.IP {
 		if len(v) != net.IPv4len && len(v) != net.IPv6len {
-			errs = append(errs, fmt.Errorf("IP: address has %d bytes, want 4 or 16", len(v)))
+			check(fmt.Errorf("IP: address has %d bytes, want 4 or 16", len(v)))
 		}
 	}
 	for _, v := range s.Email {
-		errs = append(errs, checkEmail(v))
+		check(checkEmail(v))
 	}
 	for _, v := range s.URI {
-		errs = append(errs, CheckURI(v))
+		check(CheckURI(v))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("subject alternative names: %w", err)
@@ -83,6 +86,13 @@ func (s SubjectAltNames) Validate() error {
 }
 
 func checkDNS(v string) error {
+	if isPlainDNS(v) {
+		return nil
+	}
+	return fullyCheckDNS(v)
+}
+
+func fullyCheckDNS(v string) error {
 	fail := func(why string) error { return fmt.Errorf("DNS %.64q: %s", v, why) }
 	if v == "" || len(v) > maxDNSName {
 		return fail(fmt.Sprintf("has %d bytes, want 1 to %d", len(v), maxDNSName))
@@ -105,6 +115,13 @@ func checkDNS(v string) error {
 }
 
 func checkEmail(v string) error {
+	if isPlainEmail(v) {
+		return nil
+	}
+	return fullyCheckEmail(v)
+}
+
+func fullyCheckEmail(v string) error {
 	local, domain, ok := strings.Cut(v, "@")
 	switch {
 	case len(v) > maxEmail || !isGraphic(v):
@@ -118,6 +135,13 @@ func checkEmail(v string) error {
 // CheckURI says whether v is an absolute URI with a host or an opaque part, in
 // ASCII and of at most 1024 bytes, as certificates carry it.
 func CheckURI(v string) error {
+	if isPlainURI(v) {
+		return nil
+	}
+	return fullyCheckURI(v)
+}
+
+func fullyCheckURI(v string) error {
 	if v == "" || len(v) > maxURI || !isGraphic(v) {
 		return fmt.Errorf("URI %.64q: want 1 to %d visible ASCII characters", v, maxURI)
 	}
@@ -147,28 +171,30 @@ var (
 
 // DER is the GeneralNames of RFC 5280 §4.2.1.6.
 func (s SubjectAltNames) DER() ([]byte, error) {
-	var b cryptobyte.Builder
-	b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
-		add := func(tag cbasn1.Tag, v []byte) {
-			b.AddASN1(tag, func(b *cryptobyte.Builder) { b.AddBytes(v) })
-		}
+	e := NewEncoder(32 * (1 + s.Len()))
+	e.SubjectAltNames(s)
+	return e.Bytes()
+}
+
+// SubjectAltNames writes the GeneralNames of RFC 5280 §4.2.1.6.
+func (e *Encoder) SubjectAltNames(s SubjectAltNames) {
+	e.Nest(cbasn1.SEQUENCE, func() {
 		for _, v := range s.DNS {
-			add(tagDNS, []byte(v))
+			e.Text(tagDNS, v)
 		}
 		for _, v := range s.IP {
 			if v4 := v.To4(); v4 != nil {
 				v = v4
 			}
-			add(tagIP, v)
+			e.Octets(tagIP, v)
 		}
 		for _, v := range s.Email {
-			add(tagRFC822, []byte(v))
+			e.Text(tagRFC822, v)
 		}
 		for _, v := range s.URI {
-			add(tagURI, []byte(v))
+			e.Text(tagURI, v)
 		}
 	})
-	return b.Bytes()
 }
 
 // ParseSubjectAltNames reads a GeneralNames of DNS, IP, Email and URI names and

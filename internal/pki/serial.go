@@ -1,6 +1,7 @@
 package pki
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
@@ -44,9 +45,18 @@ func SerialFromInt(n *big.Int) Serial {
 
 // Int returns the number, zero for no serial.
 func (s Serial) Int() *big.Int {
-	b, err := hex.DecodeString(string(s))
-	if err != nil {
+	b, ok := s.octets()
+	if !ok {
 		return new(big.Int)
 	}
 	return new(big.Int).SetBytes(b)
+}
+
+// octets is the number in big-endian order without leading zeros.
+func (s Serial) octets() ([]byte, bool) {
+	b, err := hex.DecodeString(string(s))
+	if err != nil {
+		return nil, false
+	}
+	return bytes.TrimLeft(b, "\x00"), true
 }
