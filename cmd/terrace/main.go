@@ -35,6 +35,6 @@ func command(name string) *cobra.Command {
 		root.AddCommand(approveCommand(), denyCommand(), explainCommand(), inspectCommand(), treeCommand())
 		return root
 	}
-	root.AddCommand(runCommand(), managerCommand(), caCommand(), raCommand(), validationCommand(), pusherCommand(), directoryCommand(), transportCommand(), messageKeyCommand(), devCommand(), inspectCommand())
+	root.AddCommand(runCommand(), managerCommand(), caCommand(), raCommand(), validationCommand(), pusherCommand(), directoryCommand(), transportCommand(), messageKeyCommand(), benchCommand(), devCommand(), inspectCommand())
 	return root
 }

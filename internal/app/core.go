@@ -37,6 +37,9 @@ type core struct {
 	reachable   *prometheus.GaugeVec
 }
 
+// drainTimeout bounds the wait for what is being issued when the process stops.
+const drainTimeout = 10 * time.Second
+
 func openCore(ctx context.Context, c Core) (*core, error) {
 	k := &core{config: c, devices: device.NewRegistry()}
 	options := authority.Config{Keys: k.devices, Metrics: authority.NewMetrics(metrics.Registry)}
@@ -64,6 +67,11 @@ func openCore(ctx context.Context, c Core) (*core, error) {
 
 // close ends sessions and connections, after the services have stopped.
 func (k *core) close(log logr.Logger) {
+	drain, cancel := context.WithTimeout(context.Background(), drainTimeout)
+	defer cancel()
+	if err := k.desk.Drain(drain); err != nil {
+		log.Error(err, "some orders are not finished; what was signed and not recorded will be abandoned")
+	}
 	if err := errors.Join(k.devices.Close(), k.store.Close()); err != nil {
 		log.Error(err, "close devices and ledger")
 	}

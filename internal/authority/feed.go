@@ -50,6 +50,12 @@ type Feed interface {
 	Changes(ctx context.Context, after int64, limit int) (changes []Change, next int64, err error)
 	// Head returns the highest number, 0 when there is none.
 	Head(ctx context.Context) (int64, error)
+	// Anchor returns the SM3 digest of what never changes in the change of a
+	// number: the number itself, its kind, its subject and when it was written. Two
+	// ledgers that gave a number to different changes, as one that was restored
+	// from an older backup did, have different anchors for it. ErrNotFound when no
+	// change has the number.
+	Anchor(ctx context.Context, seq int64) ([]byte, error)
 	// Position returns what a consumer last confirmed, 0 for a new one.
 	Position(ctx context.Context, consumer string) (int64, error)
 	// SetPosition keeps what a consumer confirmed, at most 400 bytes of name. It

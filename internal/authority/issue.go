@@ -1,6 +1,7 @@
 package authority
 
 import (
+	"bytes"
 	"context"
 	"crypto"
 	"crypto/ecdsa"
@@ -122,6 +123,11 @@ func (s *Service) begin(ctx context.Context, ca *CA, orders []Order, outcomes []
 			return nil, fmt.Errorf("begin: %w", err)
 		}
 	}
+	// Once for the slice, and after Begin: what was issued before is adopted.
+	refusal := s.CheckCA(ctx, ca)
+	if refusal != nil && !errors.Is(refusal, ErrCARevoked) {
+		return nil, refusal
+	}
 	var attempts []attempt
 	for i, b := range begun {
 		outcomes[i].Record = b.Record
@@ -132,6 +138,8 @@ func (s *Service) begin(ctx context.Context, ca *CA, orders []Order, outcomes []
 			outcomes[i].Adopted = true
 		case b.State != StateReserved:
 			outcomes[i].Err = fmt.Errorf("serial %s is %s: %w", b.Serial, b.State, ErrState)
+		case refusal != nil && orders[i].Identity.Kind != KindOCSPResponder:
+			outcomes[i].Err = refusal
 		case ca.Paused && orders[i].Identity.Kind != KindOCSPResponder:
 			outcomes[i].Err = fmt.Errorf("CA %s: %w", ca.Key.Authority, ErrPaused)
 		default:
@@ -141,29 +149,56 @@ func (s *Service) begin(ctx context.Context, ca *CA, orders []Order, outcomes []
 	return attempts, nil
 }
 
-// prepare builds and lints; an order that fails leaves the slice.
+// CheckCA returns an error that wraps ErrCARevoked when this ledger issued the
+// CA's own certificate and has it revoked or on hold. Its lists, and the
+// certificates of its OCSP responders, go on: what it issued stays answerable.
+func (s *Service) CheckCA(ctx context.Context, ca *CA) error {
+	found, err := s.store.FindSerial(ctx, pki.SerialFromInt(ca.Cert.SerialNumber))
+	if err != nil {
+		return fmt.Errorf("CA %s: look for its own certificate: %w", ca.Key.Authority, err)
+	}
+	for _, r := range found {
+		// A serial is of an issuer: that of a CA from outside may be here somebody else's.
+		if r.Revocation != nil && bytes.Equal(r.Certificate, ca.Certificate) {
+			return fmt.Errorf("CA %s: %w: %s since %s", ca.Key.Authority, ErrCARevoked, r.Revocation.Reason, r.Revocation.At.UTC().Format(time.RFC3339))
+		}
+	}
+	return nil
+}
+
+// prepare builds and lints, as many at once as there are cores; an order that
+// fails leaves the slice.
 func (s *Service) prepare(ca *CA, orders []Order, attempts []attempt, outcomes []Outcome) []attempt {
 	now := s.now()
+	var g errgroup.Group
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for i := range attempts {
+		g.Go(func() error {
+			a := &attempts[i]
+			a.token, a.failure = s.prepareOne(ca, orders[a.order], a.serial, outcomes[a.order].Record.Shard, now)
+			return nil
+		})
+	}
+	_ = g.Wait() // failures are kept with their attempts
 	kept := attempts[:0]
 	for _, a := range attempts {
-		o := orders[a.order]
-		if err := s.limits(ca.Key, o); err != nil {
-			outcomes[a.order].Err = err
+		if a.failure != nil {
+			outcomes[a.order].Err = a.failure
 			continue
 		}
-		token, err := issuance.Prepare(issuance.Order{
-			Profile: o.Profile, Subject: o.Subject, PublicKey: o.PublicKey, SubjectAltNames: o.SubjectAltNames,
-			Identity: o.IdentityValues, Serial: a.serial, Issuer: ca.Cert, Now: now,
-			IssuerURLs: ca.urls(outcomes[a.order].Record.Shard),
-		})
-		if err != nil {
-			outcomes[a.order].Err = err
-			continue
-		}
-		a.token = token
 		kept = append(kept, a)
 	}
 	return kept
+}
+
+func (s *Service) prepareOne(ca *CA, o Order, serial pki.Serial, shard int32, now time.Time) (*issuance.Token, error) {
+	if err := s.limits(ca.Key, o); err != nil {
+		return nil, err
+	}
+	return s.preparer.Prepare(issuance.Order{
+		Profile: o.Profile, Subject: o.Subject, PublicKey: o.PublicKey, SubjectAltNames: o.SubjectAltNames,
+		Identity: o.IdentityValues, Serial: serial, Issuer: ca.Cert, Now: now, IssuerURLs: ca.urls(shard),
+	})
 }
 
 func (c *CA) urls(shard int32) pki.URLs {
@@ -280,6 +315,11 @@ func (s *Service) FindSerial(ctx context.Context, serial pki.Serial) ([]Record, 
 // Status returns the record of a serial, or ErrNotFound.
 func (s *Service) Status(ctx context.Context, key IssuerKey, serial pki.Serial) (Record, error) {
 	return s.store.Status(ctx, key, serial)
+}
+
+// Good returns pages of the valid certificates of a CA; see [Revocations].
+func (s *Service) Good(ctx context.Context, key IssuerKey, after int64, limit int) ([]Record, int64, error) {
+	return s.store.Good(ctx, key, after, limit)
 }
 
 // CurrentCRL returns the current list of a shard, or ErrNotFound.

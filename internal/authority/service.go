@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/terrace-pki/terrace/internal/device"
+	"github.com/terrace-pki/terrace/internal/issuance"
 	"github.com/terrace-pki/terrace/internal/pki"
 )
 
@@ -35,6 +36,8 @@ var (
 	ErrUnknownCA = errors.New("no accepted settings for this CA")
 	// ErrPaused: the CA's issuance is paused.
 	ErrPaused = errors.New("issuance is paused")
+	// ErrCARevoked: the CA's own certificate is revoked or on hold in this ledger.
+	ErrCARevoked = errors.New("the CA's own certificate is revoked or on hold")
 	// ErrConflict: the name was used with other content before.
 	ErrConflict = errors.New("this name was used before for a request with other content; a new certificate needs a new name")
 	// ErrKeyMissing: the ledger knows a key that the device does not hold.
@@ -82,6 +85,8 @@ type Service struct {
 	metrics *Metrics
 	limits  func(IssuerKey, Order) error
 	reached func(CommitPoint)
+	// preparer remembers what certificates of one CA and profile share.
+	preparer issuance.Preparer
 
 	mu       sync.RWMutex
 	cas      map[IssuerKey]*CA

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/terrace-pki/terrace/internal/authority"
 	"github.com/terrace-pki/terrace/internal/link"
@@ -23,10 +24,16 @@ func NewClient(l *link.Client) *Client { return &Client{l} }
 
 func call[Req, Resp any](ctx context.Context, c *Client, method string, req Req) (Resp, error) {
 	resp, err := link.Call[Req, Resp](ctx, c.link, method, req)
-	if errors.Is(err, link.ErrUnavailable) {
-		err = fmt.Errorf("%w: %w", registration.ErrIssuerUnavailable, err)
+	return resp, unavailable(err)
+}
+
+// unavailable marks what is no answer of the CA to what was asked: the link, its
+// keys and clocks, or a failure inside of the CA, which its own log explains.
+func unavailable(err error) error {
+	if err == nil || slices.ContainsFunc(codes, func(c link.Code) bool { return errors.Is(err, c.Err) }) {
+		return err
 	}
-	return resp, err
+	return fmt.Errorf("%w: %w", registration.ErrIssuerUnavailable, err)
 }
 
 // Find asks for what was issued under a name.
@@ -42,7 +49,7 @@ func (c *Client) Issue(ctx context.Context, ca string, orders []registration.Ord
 		return nil, err
 	}
 	if len(resp.Items) != len(orders) {
-		return nil, fmt.Errorf("issue: the CA answered %d of %d orders", len(resp.Items), len(orders))
+		return nil, unavailable(fmt.Errorf("issue: the CA answered %d of %d orders", len(resp.Items), len(orders)))
 	}
 	issued := make([]registration.Issued, len(orders))
 	for i, one := range resp.Items {

@@ -26,12 +26,19 @@ const (
 // Desk takes orders and acts for the authorities of this process.
 type Desk struct {
 	authorities *authority.Service
+	pipeline    *authority.Pipeline
 }
 
 var _ registration.Issuer = (*Desk)(nil)
 
-// NewDesk returns the desk of the authorities of a process.
-func NewDesk(authorities *authority.Service) *Desk { return &Desk{authorities} }
+// NewDesk returns the desk of the authorities of a process. Orders of all
+// callers go through one pipeline.
+func NewDesk(authorities *authority.Service) *Desk {
+	return &Desk{authorities, authority.NewPipeline(authorities, authority.PipelineConfig{})}
+}
+
+// Drain waits until what was taken is issued, and takes nothing more.
+func (d *Desk) Drain(ctx context.Context) error { return d.pipeline.Drain(ctx) }
 
 // Find returns what the ledger holds under kind, namespace and name.
 func (d *Desk) Find(ctx context.Context, kind, namespace, name string) (registration.Known, error) {
@@ -78,7 +85,7 @@ func (d *Desk) Issue(ctx context.Context, name string, orders []registration.Ord
 	if len(taken) == 0 {
 		return out, nil
 	}
-	outcomes, err := d.authorities.Issue(ctx, ca.Key, taken)
+	outcomes, err := d.pipeline.Issue(ctx, ca.Key, taken)
 	if err != nil {
 		return nil, err
 	}
@@ -225,8 +232,8 @@ func says(entry crl.Entry, found bool, r *authority.Revocation) bool {
 	return entry.Reason == r.Reason && entry.At.Equal(r.At.Truncate(time.Second))
 }
 
-// Ready says whether a CA is accepted and not paused.
-func (d *Desk) Ready(_ context.Context, name string) error {
+// Ready says whether a CA is accepted and neither paused nor revoked.
+func (d *Desk) Ready(ctx context.Context, name string) error {
 	ca, err := d.authorities.Newest(name)
 	if err != nil {
 		return err
@@ -234,5 +241,5 @@ func (d *Desk) Ready(_ context.Context, name string) error {
 	if ca.Paused {
 		return fmt.Errorf("CA %s: %w", name, authority.ErrPaused)
 	}
-	return nil
+	return d.authorities.CheckCA(ctx, ca)
 }

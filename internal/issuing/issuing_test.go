@@ -34,6 +34,11 @@ const (
 // newDesk is the desk of two CAs on a real ledger.
 func newDesk(t *testing.T) *issuing.Desk {
 	t.Helper()
+	return issuing.NewDesk(newAuthorities(t))
+}
+
+func newAuthorities(t *testing.T) *authority.Service {
+	t.Helper()
 	dir := t.TempDir()
 	store, err := sqlite.Open(t.Context(), sqlite.Config{Path: filepath.Join(dir, "ledger.db"), TakeOver: true})
 	if err != nil {
@@ -60,13 +65,18 @@ func newDesk(t *testing.T) *issuing.Desk {
 			t.Fatal(err)
 		}
 	}
-	return issuing.NewDesk(s)
+	return s
 }
 
 // overLink is the desk as an RA sees it that may act for the CA "business" alone.
 func overLink(t *testing.T, desk *issuing.Desk) registration.Issuer {
 	t.Helper()
-	pair := linktest.New(t, linktest.Options{Authorities: []string{business}, RegistrationAuthorities: []string{ra}, Codes: issuing.Codes(),
+	return overLinkFor(t, desk, business)
+}
+
+func overLinkFor(t *testing.T, desk *issuing.Desk, ca string) registration.Issuer {
+	t.Helper()
+	pair := linktest.New(t, linktest.Options{Authorities: []string{ca}, RegistrationAuthorities: []string{ra}, Namespaces: []string{"people"}, Codes: issuing.Codes(),
 		Register: func(s *link.Server) { desk.Register(s) }})
 	return issuing.NewClient(pair.Client)
 }
@@ -214,12 +224,20 @@ func TestPeerIsBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stranger := mine
+	stranger, intruder := mine, mine
 	stranger.RegistrationAuthority = "other/ra"
+	intruder.Identity.Namespace = "of-another-ra"
 	identity := authority.Identity{Kind: "CertificateRevocation", Namespace: "people", Name: "x", Digest: sm3.Sum([]byte("x"))}
 	for name, call := range map[string]func() error{
-		"issue with another CA":     func() error { _, err := far.Issue(ctx, foreign, []registration.Order{mine}); return err },
-		"issue for another RA":      func() error { _, err := far.Issue(ctx, business, []registration.Order{stranger}); return err },
+		"issue with another CA": func() error { _, err := far.Issue(ctx, foreign, []registration.Order{mine}); return err },
+		"issue for another RA":  func() error { _, err := far.Issue(ctx, business, []registration.Order{stranger}); return err },
+		"use up another's name": func() error { _, err := far.Issue(ctx, business, []registration.Order{mine, intruder}); return err },
+		"act in another's namespace": func() error {
+			elsewhere := identity
+			elsewhere.Namespace = "of-another-ra"
+			_, err := far.Perform(ctx, registration.Act{Identity: elsewhere, RegistrationAuthority: ra, Authority: business, Serial: theirs.Serial, Verb: authority.VerbHold})
+			return err
+		},
 		"find another CA's":         func() error { _, err := far.Find(ctx, "CertificateRequest", "people", "others"); return err },
 		"publish another CA's list": func() error { _, err := far.Publish(ctx, theirs.Issuer, theirs.Serial); return err },
 		"readiness of another CA":   func() error { return far.Ready(ctx, foreign) },
@@ -235,6 +253,17 @@ func TestPeerIsBounded(t *testing.T) {
 		if err := call(); !errors.Is(err, registration.ErrNotEntitled) || !strings.Contains(err.Error(), "peers file") {
 			t.Errorf("%s: got %v, want ErrNotEntitled with its cure", name, err)
 		}
+	}
+	if _, err := desk.Find(ctx, "CertificateRequest", "people", "mine"); !errors.Is(err, authority.ErrNotFound) {
+		t.Errorf("after the refusals: %v, want nothing issued", err)
+	}
+	// The same order was taken by another CA before: what that issued is not shown.
+	taken, err := far.Issue(ctx, business, []registration.Order{others, mine})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !errors.Is(taken[0].Err, authority.ErrConflict) || taken[0].Certificate != nil || taken[0].Serial != "" || taken[1].Err != nil {
+		t.Errorf("another CA's order again: got %+v and %v, want ErrConflict alone and no error", taken[0], taken[1].Err)
 	}
 	// Entitled, but the certificate is another CA's.
 	if _, err := far.Perform(ctx, registration.Act{Identity: identity, RegistrationAuthority: ra, Authority: business, Serial: theirs.Serial, Verb: authority.VerbHold}); !errors.Is(err, authority.ErrNotFound) {

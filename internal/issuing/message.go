@@ -25,6 +25,7 @@ var codes = link.Codes{
 	{Code: "conflict", Err: authority.ErrConflict},
 	{Code: "act-conflict", Err: authority.ErrActConflict},
 	{Code: "paused", Err: authority.ErrPaused},
+	{Code: "ca-revoked", Err: authority.ErrCARevoked},
 	{Code: "unknown-ca", Err: authority.ErrUnknownCA},
 	{Code: "busy", Err: authority.ErrBusy},
 	{Code: "lint", Err: registration.ErrLint},
@@ -119,7 +120,7 @@ func (f *failure) err() error {
 			return &remoteError{f.Message, c.Err}
 		}
 	}
-	return errors.New(f.Message)
+	return &remoteError{f.Message, registration.ErrIssuerUnavailable}
 }
 
 // remoteError has the words of the other side and stands for the error that both know.

@@ -38,6 +38,9 @@ func (d *Desk) handleIssue(ctx context.Context, peer link.Peer, r issueRequest) 
 		if err := entitled(peer.MayActForRegistration(o.RegistrationAuthority)); err != nil {
 			return issueResponse{}, err
 		}
+		if err := entitled(peer.MayBring(o.Identity.Namespace)); err != nil {
+			return issueResponse{}, err
+		}
 	}
 	issued, err := d.Issue(ctx, r.Authority, r.Orders)
 	if err != nil {
@@ -45,12 +48,19 @@ func (d *Desk) handleIssue(ctx context.Context, peer link.Peer, r issueRequest) 
 	}
 	items := make([]item, len(issued))
 	for i, one := range issued {
+		// The name was used with another CA, whose certificates are not for this peer.
+		if one.Err == nil && peer.MayAct(one.Issuer.Authority) != nil {
+			one = registration.Issued{Err: authority.ErrConflict}
+		}
 		items[i] = toItem(one)
 	}
 	return issueResponse{items}, nil
 }
 
 func (d *Desk) handlePerform(ctx context.Context, peer link.Peer, act registration.Act) (authority.Performed, error) {
+	if err := entitled(peer.MayBring(act.Identity.Namespace)); err != nil {
+		return authority.Performed{}, err
+	}
 	issuer := act.Authority
 	if act.CertificateAuthority != "" {
 		kind, namespace, name, err := split(act.CertificateAuthority)

@@ -3,6 +3,7 @@ package authoritytest
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -281,5 +282,31 @@ func feedPositions(t *testing.T, d Database) {
 	}
 	if d.Store.SetPosition(ctx, "", 1) == nil || d.Store.SetPosition(ctx, "x", -1) == nil {
 		t.Error("a consumer without a name, or a negative position, is taken")
+	}
+}
+
+// feedAnchors: an anchor is of one number of one ledger and stays as it is.
+func feedAnchors(t *testing.T, d Database) {
+	serials := issue(t, d.Store, expiry, identities("a", 3)...)
+	sequence(t, d.Store, 10)
+	anchor := func(s authority.Store, seq int64) []byte {
+		t.Helper()
+		a, err := s.Anchor(t.Context(), seq)
+		must(t, err)
+		return a
+	}
+	first := anchor(d.Store, 1)
+	if len(first) != 32 || bytes.Equal(first, anchor(d.Store, 2)) {
+		t.Errorf("anchors of two numbers are %x and %x", first, anchor(d.Store, 2))
+	}
+	perform(t, d.Store, act("revoke", authority.VerbRevoke, serials[0]))
+	sequence(t, d.Store, 10)
+	if again := anchor(d.Reopen(t), 1); !bytes.Equal(first, again) {
+		t.Errorf("anchor is %x after an act on its serial and a takeover, want %x", again, first)
+	}
+	for _, seq := range []int64{0, -1, 5} {
+		if _, err := d.Store.Anchor(t.Context(), seq); !errors.Is(err, authority.ErrNotFound) {
+			t.Errorf("anchor of number %d: %v, want ErrNotFound", seq, err)
+		}
 	}
 }

@@ -61,6 +61,7 @@ func Store(t *testing.T, open func(t *testing.T) Database) {
 		"feed is cut where it is large":      feedLarge,
 		"feed at the same time":              feedConcurrently,
 		"feed positions":                     feedPositions,
+		"feed anchors":                       feedAnchors,
 		"revoked in order and by notAfter":   revokedOrder,
 		"good ones in pages":                 goodPages,
 		"serials are found under any issuer": findSerial,
