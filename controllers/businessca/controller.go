@@ -176,6 +176,8 @@ func issueError(err error) error {
 		return step.Stalled(pkiv1.ReasonCertificateInvalid, "%v", err)
 	case errors.Is(err, authority.ErrPaused):
 		return step.Waiting(pkiv1.ReasonIssuancePaused, "%v", err)
+	case errors.Is(err, authority.ErrCARevoked): // a hold may be released
+		return &step.NotReady{Reason: pkiv1.ReasonIssuerRevoked, Message: err.Error(), Stalled: true, RequeueAfter: time.Minute}
 	case errors.Is(err, limits.ErrRefused):
 		return &step.NotReady{Reason: pkiv1.ReasonDenied, Message: err.Error(), Stalled: true, RequeueAfter: time.Minute}
 	case errors.As(err, &lint):

@@ -88,7 +88,7 @@ func RunCA(ctx context.Context, kube *rest.Config, c CAConfig, log logr.Logger) 
 		}
 		return mgr.Start(ctx)
 	}
-	serve := func(ctx context.Context) error { return server.Serve(ctx, listener, l.folder.ServerTLSFor(l.isPeer)) }
+	serve := func(ctx context.Context) error { return server.Serve(ctx, listener, l.folder.ServerTLSFor(l.mayOrder)) }
 	services := slices.Concat(servers, k.services(log), publishing.services(log), []func(context.Context) error{nodes.Run, serve})
 	return runUntil(ctx, func(ctx context.Context) error { return again(ctx, manage, log) }, k.authorities.Fenced(), services...)
 }

@@ -4,6 +4,9 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+
 	"github.com/terrace-pki/terrace/internal/link"
 	"github.com/terrace-pki/terrace/internal/transport"
 )
@@ -53,7 +56,22 @@ func (l Links) open() (*links, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--peers: %w", err)
 	}
+	if err := registerExpiry(metrics.Registry, folder); err != nil {
+		return nil, err
+	}
 	return &links{l.Name, folder, key, peers}, nil
+}
+
+// registerExpiry has a metric tell when the transport certificate that is in use ends.
+func registerExpiry(registry prometheus.Registerer, folder *transport.Folder) error {
+	err := registry.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "terrace_transport_certificate_not_after_timestamp_seconds",
+		Help: "Time at which this process's transport certificate ends, in Unix seconds.",
+	}, func() float64 { return float64(folder.NotAfter().Unix()) }))
+	if err != nil {
+		return fmt.Errorf("metric of the transport certificate: %w", err)
+	}
+	return nil
 }
 
 // check says whether the files can be used now.
@@ -63,4 +81,11 @@ func (l *links) check() error { return errors.Join(l.folder.Check(), l.peers.Che
 func (l *links) isPeer(name string) bool {
 	_, ok := l.peers.Peer(name)
 	return ok
+}
+
+// mayOrder says whether the peers file lets a process ask any CA for anything. Who
+// is in it only to be called, as validation nodes are, has no business to connect.
+func (l *links) mayOrder(name string) bool {
+	p, ok := l.peers.Peer(name)
+	return ok && len(p.Authorities) > 0
 }

@@ -3,6 +3,8 @@ package atomicfile_test
 import (
 	"os"
 	"path/filepath"
+	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/terrace-pki/terrace/internal/atomicfile"
@@ -47,4 +49,42 @@ func TestWriteFails(t *testing.T) {
 	if len(entries) != 1 || !entries[0].IsDir() {
 		t.Errorf("left behind: %v", entries)
 	}
+}
+
+// The file never stands under its name as anybody else's: its owner could put a
+// link there before it is given away by name, and get what the link leads to.
+func TestWriteOwnedIsOwnedFromTheStart(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root, which alone can make files of others")
+	}
+	path := filepath.Join(t.TempDir(), "f")
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			select {
+			case <-done:
+				return
+			default:
+			}
+			info, err := os.Lstat(path)
+			if err != nil {
+				continue // between two
+			}
+			if s := info.Sys().(*syscall.Stat_t); s.Uid != 65003 || s.Gid != 65004 || info.Mode().Perm() != 0o600 {
+				t.Errorf("seen with user %d, group %d, mode %o; want 65003, 65004, 600", s.Uid, s.Gid, info.Mode().Perm())
+				return
+			}
+		}
+	})
+	for range 50 {
+		if err := atomicfile.WriteOwned(path, []byte("x"), 0o600, atomicfile.Owner{UID: 65003, GID: 65004}); err != nil {
+			t.Error(err)
+		}
+		if err := os.Remove(path); err != nil {
+			t.Error(err)
+		}
+	}
+	close(done)
+	wg.Wait()
 }

@@ -35,11 +35,13 @@ type file struct {
 }
 
 type authorityText struct {
-	Authority         string                      `json:"authority"`
-	Validity          duration                    `json:"validity"`
-	KeyUsages         []string                    `json:"keyUsages"`
-	ExtendedKeyUsages []string                    `json:"extendedKeyUsages"`
-	Names             []registration.NameRuleText `json:"names"`
+	Authority          string                      `json:"authority"`
+	Validity           duration                    `json:"validity"`
+	KeyUsages          []string                    `json:"keyUsages"`
+	ExtendedKeyUsages  []string                    `json:"extendedKeyUsages"`
+	AnyPurpose         bool                        `json:"anyPurpose"`
+	IdentityExtensions []string                    `json:"identityExtensions"`
+	Names              []registration.NameRuleText `json:"names"`
 }
 
 type subordinateText struct {
@@ -70,7 +72,13 @@ type Subscribers struct {
 	Validity          time.Duration
 	KeyUsages         pki.KeyUsage
 	ExtendedKeyUsages []string // dotted OIDs
-	Names             []registration.NameRule
+	// AnyPurpose: a profile may have no extended key usage at all, which restricts
+	// the key to no purpose (RFC 5280 §4.2.1.12): a server's is among them.
+	AnyPurpose bool
+	// IdentityExtensions are the dotted OIDs of the extensions that may say who
+	// somebody is (GB/T 20518).
+	IdentityExtensions []string
+	Names              []registration.NameRule
 }
 
 // Subordinates bounds the CAs that one CA may issue, and says how many officers must sign.
@@ -151,11 +159,27 @@ func (l *Limits) addAuthority(a authorityText) error {
 	if usage&pki.KeyUsagesCA != 0 {
 		return errors.New(".keyUsages: those of a CA are bounded by subordinates")
 	}
+	if err := errors.Join(checkOIDs("extendedKeyUsages", a.ExtendedKeyUsages), checkOIDs("identityExtensions", a.IdentityExtensions)); err != nil {
+		return err
+	}
 	names, err := registration.ParseNameRules(a.Names)
 	if err != nil {
 		return fmt.Errorf(".names%w", err)
 	}
-	l.subscribers[a.Authority] = Subscribers{Validity: time.Duration(a.Validity), KeyUsages: usage, ExtendedKeyUsages: a.ExtendedKeyUsages, Names: names}
+	l.subscribers[a.Authority] = Subscribers{Validity: time.Duration(a.Validity), KeyUsages: usage, ExtendedKeyUsages: a.ExtendedKeyUsages,
+		AnyPurpose: a.AnyPurpose, IdentityExtensions: a.IdentityExtensions, Names: names}
+	return nil
+}
+
+func checkOIDs(field string, oids []string) error {
+	if len(oids) > maxEntries {
+		return fmt.Errorf(".%s: has %d entries, at most %d are allowed", field, len(oids), maxEntries)
+	}
+	for i, oid := range oids {
+		if _, err := pki.ParseOID(oid); err != nil {
+			return fmt.Errorf(".%s[%d]: %w", field, i, err)
+		}
+	}
 	return nil
 }
 
@@ -187,6 +211,12 @@ func (l *Limits) addOfficer(o officerText) error {
 	if err != nil {
 		return fmt.Errorf(".publicKey: %w", err)
 	}
+	// One key, one officer: else one signature would count for two.
+	for name, other := range l.officers {
+		if other.Equal(pub) {
+			return fmt.Errorf(".publicKey: is also that of %q; each officer has a key of their own", name)
+		}
+	}
 	l.officers[o.Name] = pub
 	return nil
 }
@@ -217,9 +247,20 @@ func (l *Limits) check(name string, o authority.Order) error {
 	case p.KeyUsage&^s.KeyUsages != 0:
 		return fmt.Errorf("key usages %s of profile %q: allowed are %s", p.KeyUsage, p.Name, s.KeyUsages)
 	}
+	switch {
+	case p.OCSPNoCheck:
+		return fmt.Errorf("profile %q has OCSP no-check, which only the responders have that this process certifies by itself; make it Absent", p.Name)
+	case len(p.ExtKeyUsage) == 0 && !s.AnyPurpose:
+		return fmt.Errorf("profile %q has no extended key usage, which allows any purpose (RFC 5280 §4.2.1.12); name its purposes, or set anyPurpose in the limits", p.Name)
+	}
 	for _, oid := range p.ExtKeyUsage {
 		if !slices.Contains(s.ExtendedKeyUsages, oid) {
 			return fmt.Errorf("extended key usage %s of profile %q is not allowed", oid, p.Name)
+		}
+	}
+	for _, e := range p.IdentityExtensions {
+		if !slices.Contains(s.IdentityExtensions, e.OID) {
+			return fmt.Errorf("identity extension %s of profile %q is not allowed", e.OID, p.Name)
 		}
 	}
 	return registration.Within(s.Names, o.Subject, o.SubjectAltNames)

@@ -5,6 +5,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"regexp"
 	"slices"
@@ -33,7 +34,13 @@ type Peer struct {
 	Authorities []string
 	// RegistrationAuthorities are the RAs that it may speak for, "namespace/name".
 	RegistrationAuthorities []string
+	// Namespaces are those whose objects it may bring: names are used up for ever,
+	// and those of other namespaces are not its own. "*" alone is all of them.
+	Namespaces []string
 }
+
+// anyNamespace is the one wildcard of a peers file.
+const anyNamespace = "*"
 
 // MayAct returns nil when the peer may ask this authority to act, else an error
 // that wraps ErrForbidden.
@@ -45,6 +52,15 @@ func (p Peer) MayAct(authority string) error {
 // an error that wraps ErrForbidden.
 func (p Peer) MayActForRegistration(ra string) error {
 	return p.may("registrationAuthorities", ra, p.RegistrationAuthorities)
+}
+
+// MayBring returns nil when the peer may bring objects of this namespace, else an
+// error that wraps ErrForbidden.
+func (p Peer) MayBring(namespace string) error {
+	if namespace != "" && slices.Contains(p.Namespaces, anyNamespace) {
+		return nil
+	}
+	return p.may("namespaces", namespace, p.Namespaces)
 }
 
 func (p Peer) may(field, what string, list []string) error {
@@ -75,6 +91,7 @@ func (s StaticPeers) Peer(name string) (Peer, bool) { p, ok := s[name]; return p
 //	    ...
 //	  authorities: [BusinessCA/ministry/province]
 //	  registrationAuthorities: [ministry/ra]
+//	  namespaces: [ministry, ministry-people]
 //
 // Unknown and repeated fields are refused.
 type PeersFile struct {
@@ -103,6 +120,9 @@ func OpenPeers(path string) (*PeersFile, error) {
 // Peer implements Directory.
 func (f *PeersFile) Peer(name string) (Peer, bool) { return f.files.Get().Peer(name) }
 
+// Names returns the names of all peers, in no order.
+func (f *PeersFile) Names() []string { return slices.Collect(maps.Keys(f.files.Get())) }
+
 // Check says, for readiness, that the file was replaced by one that cannot be
 // used; until it is cured the peers from before are in force.
 func (f *PeersFile) Check() error { return f.files.Err() }
@@ -119,11 +139,13 @@ type peerEntry struct {
 	PublicKey               string   `json:"publicKey"`
 	Authorities             []string `json:"authorities"`
 	RegistrationAuthorities []string `json:"registrationAuthorities"`
+	Namespaces              []string `json:"namespaces"`
 }
 
 var (
 	peerName         = regexp.MustCompile(`^[a-z0-9]([-.a-z0-9]{0,61}[a-z0-9])?$`)
 	authorityName    = regexp.MustCompile(`^(BusinessCA|IndustryCA)/[-a-z0-9]{1,63}/[-.a-z0-9]{1,253}$`)
+	namespaceName    = regexp.MustCompile(`^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?|\*)$`)
 	registrationName = regexp.MustCompile(`^[-a-z0-9]{1,63}/[-.a-z0-9]{1,253}$`)
 )
 
@@ -175,6 +197,7 @@ func (e peerEntry) peer() (Peer, error) {
 	}{
 		{"authorities", e.Authorities, authorityName, "BusinessCA/namespace/name or IndustryCA/namespace/name"},
 		{"registrationAuthorities", e.RegistrationAuthorities, registrationName, "namespace/name"},
+		{"namespaces", e.Namespaces, namespaceName, "the name of a namespace, or * for all"},
 	} {
 		if len(l.list) > maxActsFor {
 			return Peer{}, fmt.Errorf("%s of %q: has %d entries, at most %d are allowed", l.field, e.Name, len(l.list), maxActsFor)
@@ -185,7 +208,7 @@ func (e peerEntry) peer() (Peer, error) {
 			}
 		}
 	}
-	return Peer{Name: e.Name, PublicKey: key, Authorities: e.Authorities, RegistrationAuthorities: e.RegistrationAuthorities}, nil
+	return Peer{Name: e.Name, PublicKey: key, Authorities: e.Authorities, RegistrationAuthorities: e.RegistrationAuthorities, Namespaces: e.Namespaces}, nil
 }
 
 func parsePublicKey(s string) (*ecdsa.PublicKey, error) {

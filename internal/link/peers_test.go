@@ -20,7 +20,7 @@ func entry(name string, key *Key, more string) string {
 
 func TestParsePeers(t *testing.T) {
 	ra, other := newKey(t), newKey(t)
-	peers, err := ParsePeers([]byte("peers:\n" + entry("ra", ra, "  authorities: [BusinessCA/ministry/province]\n  registrationAuthorities: [ministry/ra]\n") + entry("manager", other, "")))
+	peers, err := ParsePeers([]byte("peers:\n" + entry("ra", ra, "  authorities: [BusinessCA/ministry/province]\n  registrationAuthorities: [ministry/ra]\n  namespaces: [people]\n") + entry("manager", other, "  namespaces: ['*']\n")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,6 +40,11 @@ func TestParsePeers(t *testing.T) {
 		"none":             {got.MayAct(""), ErrForbidden},
 		"its RA":           {got.MayActForRegistration("ministry/ra"), nil},
 		"another RA":       {got.MayActForRegistration("province/ra"), ErrForbidden},
+		"its namespace":    {got.MayBring("people"), nil},
+		"another's":        {got.MayBring("province"), ErrForbidden},
+		"the wildcard":     {got.MayBring("*"), ErrForbidden},
+		"no namespace":     {peers["manager"].MayBring(""), ErrForbidden},
+		"all namespaces":   {peers["manager"].MayBring("province"), nil},
 		"who has no lists": {peers["manager"].MayAct("BusinessCA/ministry/province"), ErrForbidden},
 	} {
 		if !errors.Is(tc.err, tc.want) {
@@ -62,6 +67,7 @@ func TestParsePeersRefuses(t *testing.T) {
 		"a wildcard":         {"peers:\n" + entry("ra", key, "  authorities: ['BusinessCA/ministry/*']\n"), "want BusinessCA/namespace/name"},
 		"a kind too many":    {"peers:\n" + entry("ra", key, "  authorities: [KeyManagementCenter/ministry/kmc]\n"), "want BusinessCA/namespace/name"},
 		"an RA of no form":   {"peers:\n" + entry("ra", key, "  registrationAuthorities: [ra]\n"), "want namespace/name"},
+		"a namespace's part": {"peers:\n" + entry("ra", key, "  namespaces: ['people*']\n"), "* for all"},
 		"too large":          {strings.Repeat("#", maxPeersFile+1), "at most"},
 		"no YAML":            {"peers: [", "yaml"},
 	} {

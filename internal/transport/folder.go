@@ -99,6 +99,9 @@ func readIdentity(dir string) (*identity, error) {
 // Name is the process's own name: the common name of its certificate.
 func (f *Folder) Name() string { return f.files.Get().cert.Leaf.Subject.CommonName }
 
+// NotAfter is when the certificate that is in use now ends.
+func (f *Folder) NotAfter() time.Time { return f.files.Get().cert.Leaf.NotAfter }
+
 // Check says, for readiness, why the identity cannot be used or will not be for
 // long: the files were replaced by something unreadable, or the certificate is
 // not valid now.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -21,7 +22,10 @@ const AuthorityDir = "transport-ca"
 // would leave a key without its certificate.
 const authorityFile = "authority.json"
 
-const maxAuthorityFile = 1 << 20 // bytes
+const (
+	maxAuthorityFile = 1 << 20  // bytes
+	maxLeafFile      = 64 << 10 // bytes, of each file of a process
+)
 
 // EnsureFolders is Ensure for an installation without a cluster. It keeps the
 // CA in dir/transport-ca and each process's files in dir/<name>, makes what is
@@ -79,7 +83,7 @@ func EnsureFolders(dir string, processes []Process, now time.Time) (changed bool
 }
 
 func readAuthorityFile(path string) (Material, error) {
-	b, err := os.ReadFile(path)
+	b, err := readRegular(path, maxAuthorityFile)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	}
@@ -87,7 +91,7 @@ func readAuthorityFile(path string) (Material, error) {
 		return nil, err
 	}
 	var text map[string]string
-	if len(b) > maxAuthorityFile || json.Unmarshal(b, &text) != nil || len(text) == 0 {
+	if json.Unmarshal(b, &text) != nil || len(text) == 0 {
 		return nil, fmt.Errorf("%s: is damaged; restore it from a backup, or remove it and the folder of each process", path)
 	}
 	m := Material{}
@@ -123,15 +127,41 @@ var leafFiles = []string{CAFile, KeyFile, CertFile}
 func readFolder(dir string) (Material, error) {
 	m := Material{}
 	for _, name := range leafFiles {
-		b, err := os.ReadFile(filepath.Join(dir, name))
+		b, err := readRegular(filepath.Join(dir, name), maxLeafFile)
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			return nil, err
+			return nil, fmt.Errorf("%w; remove it, it is made again", err)
 		}
 		if err == nil {
 			m[name] = b
 		}
 	}
 	return m, nil
+}
+
+// readRegular reads a file of at most size bytes from a folder that may belong
+// to somebody else, for whom this process must not open what he cannot: a link is
+// not followed, and what is no regular file is not read, nor waited for.
+func readRegular(path string, size int64) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	if errors.Is(err, syscall.ELOOP) {
+		return nil, fmt.Errorf("%w: it is a link, which is not followed", err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s: is no regular file", path)
+	}
+	b, err := io.ReadAll(io.LimitReader(f, size+1)) // it may grow meanwhile
+	if err == nil && int64(len(b)) > size {
+		err = fmt.Errorf("%s: has more than %d bytes", path, size)
+	}
+	return b, err
 }
 
 func writeFolder(dir string, before, m Material) error {
@@ -147,14 +177,15 @@ func writeFolder(dir string, before, m Material) error {
 			continue
 		}
 		path := filepath.Join(dir, name)
-		if err := atomicfile.Write(path, m[name], 0o600); err != nil {
-			return err
-		}
-		// Until then the owner cannot read it; it goes on with what it read before.
-		if owner, ok := info.Sys().(*syscall.Stat_t); ok && int(owner.Uid) != os.Geteuid() {
-			if err := os.Chown(path, int(owner.Uid), int(owner.Gid)); err != nil {
-				return fmt.Errorf("%w; the folder belongs to another user: run this as root or as that user", err)
+		owner, ok := info.Sys().(*syscall.Stat_t)
+		if !ok || int(owner.Uid) == os.Geteuid() {
+			if err := atomicfile.Write(path, m[name], 0o600); err != nil {
+				return err
 			}
+			continue
+		}
+		if err := atomicfile.WriteOwned(path, m[name], 0o600, atomicfile.Owner{UID: int(owner.Uid), GID: int(owner.Gid)}); err != nil {
+			return fmt.Errorf("%w; the folder belongs to another user: run this as root or as that user", err)
 		}
 	}
 	return nil

@@ -20,13 +20,15 @@ func (tr *tier) enrol() {
 	for _, host := range []string{"ra", "validation-business", "validation-public"} {
 		tr.net.Put(host, "peers.yaml", []byte(toCA))
 	}
-	tr.net.Put("ca", "peers.yaml", []byte(tr.peers("    authorities: [BusinessCA/ministry/business]\n    registrationAuthorities: [ministry/ra]\n", "ra")+
+	tr.net.Put("ca", "peers.yaml", []byte(tr.peers("    authorities: [BusinessCA/ministry/business]\n    registrationAuthorities: [ministry/ra]\n    namespaces: [ministry]\n", "ra")+
 		strings.TrimPrefix(tr.peers("", "validation-business", "validation-public"), "peers:\n")))
 	tr.net.Put("ca", "limits.yaml", []byte(`authorities:
   - authority: BusinessCA/ministry/business
     validity: 43800h
     keyUsages: [DigitalSignature, ContentCommitment]
     extendedKeyUsages: [1.3.6.1.5.5.7.3.1, 1.3.6.1.5.5.7.3.2]
+    anyPurpose: true
+    identityExtensions: [1.2.156.10260.4.1.1, 1.2.156.10260.4.1.2, 1.2.156.10260.4.1.3, 1.2.156.10260.4.1.4, 1.2.156.10260.4.1.5]
     names: [{subjectBase: "O=Ministry,C=CN"}, {dnsSuffix: example}]
 subordinates:
   - issuer: IndustryCA/ministry/industry

@@ -21,9 +21,11 @@ import (
 type Options struct {
 	// Client and Server are the processes' names, "ra" and "ca" by default.
 	Client, Server string
-	// Authorities and RegistrationAuthorities are what the client may act for.
-	Authorities, RegistrationAuthorities []string
-	Codes                                link.Codes
+	// Authorities and RegistrationAuthorities are what the client may act for,
+	// Namespaces whose objects it may bring.
+	Authorities, RegistrationAuthorities, Namespaces []string
+
+	Codes link.Codes
 	// Register sets the server's handlers, for each incarnation again.
 	Register func(*link.Server)
 	// Configure changes what New would use, for each incarnation of the server again.
@@ -78,8 +80,8 @@ func New(t testing.TB, o Options) *Pair {
 		}
 		keys[name] = key
 	}
-	writePeers(t, filepath.Join(p.Dir, o.Server+".peers.yaml"), o.Client, keys[o.Client], o.Authorities, o.RegistrationAuthorities)
-	writePeers(t, filepath.Join(p.Dir, o.Client+".peers.yaml"), o.Server, keys[o.Server], nil, nil)
+	writePeers(t, filepath.Join(p.Dir, o.Server+".peers.yaml"), o.Client, keys[o.Client], o)
+	writePeers(t, filepath.Join(p.Dir, o.Client+".peers.yaml"), o.Server, keys[o.Server], Options{})
 
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -171,7 +173,7 @@ func (p *Pair) serve(listener net.Listener) {
 	p.stop = func() error { cancel(); return <-done }
 }
 
-func writePeers(t testing.TB, path, name string, key *link.Key, authorities, registrations []string) {
+func writePeers(t testing.TB, path, name string, key *link.Key, may Options) {
 	t.Helper()
 	var b strings.Builder
 	b.WriteString("peers:\n- name: " + name + "\n  publicKey: |\n")
@@ -183,8 +185,9 @@ func writePeers(t testing.TB, path, name string, key *link.Key, authorities, reg
 			b.WriteString("  " + field + ": [" + strings.Join(values, ", ") + "]\n")
 		}
 	}
-	list("authorities", authorities)
-	list("registrationAuthorities", registrations)
+	list("authorities", may.Authorities)
+	list("registrationAuthorities", may.RegistrationAuthorities)
+	list("namespaces", may.Namespaces)
 	if err := os.WriteFile(path, []byte(b.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
