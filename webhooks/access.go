@@ -26,8 +26,9 @@ type access struct {
 	client client.Client
 }
 
-// may is nil when the user may do verb on one object of Terrace. The user's
-// groups and extra go with the question, as the API server authenticated them.
+// may is nil when the user may do verb on one object of Terrace, or on all of a
+// namespace when the name is empty. The user's groups and extra go with the
+// question, as the API server authenticated them.
 func (a access) may(ctx context.Context, user authenticationv1.UserInfo, verb, resource string, on types.NamespacedName) error {
 	extra := make(map[string]authorizationv1.ExtraValue, len(user.Extra))
 	for k, v := range user.Extra {
@@ -43,8 +44,12 @@ func (a access) may(ctx context.Context, user authenticationv1.UserInfo, verb, r
 	if review.Status.Allowed && !review.Status.Denied {
 		return nil
 	}
-	return fmt.Errorf("user %q may not `%s` %s %q in namespace %q; a Role there with verb %s on %s, bound to the user or a group, gives the right",
-		user.Username, verb, resource, on.Name, on.Namespace, verb, resource)
+	which := "all " + resource
+	if on.Name != "" {
+		which = fmt.Sprintf("%s %q", resource, on.Name)
+	}
+	return fmt.Errorf("user %q may not `%s` %s in namespace %q; a Role there with verb %s on %s, bound to the user or a group, gives the right",
+		user.Username, verb, which, on.Namespace, verb, resource)
 }
 
 // forbidden refuses who may not, as the API server would.

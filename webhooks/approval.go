@@ -36,7 +36,7 @@ func (v approvalValidator) ValidateCreate(ctx context.Context, a *pkiv1.Approval
 	if a.Spec.TargetRef.Kind == policy.KindBusinessCA {
 		return nil, v.businessCA(ctx, a, req.UserInfo)
 	}
-	return nil, v.certificateRequest(ctx, a, req.UserInfo)
+	return v.certificateRequest(ctx, a, req.UserInfo)
 }
 
 // ValidateUpdate has nothing to judge: CEL keeps the spec as it is.
@@ -54,43 +54,43 @@ var (
 	digestPath = spec.Child("requestDigest")
 )
 
-func (v approvalValidator) certificateRequest(ctx context.Context, a *pkiv1.Approval, user authenticationv1.UserInfo) error {
+func (v approvalValidator) certificateRequest(ctx context.Context, a *pkiv1.Approval, user authenticationv1.UserInfo) (admission.Warnings, error) {
 	key := targetKey(a)
 	var req pkiv1.CertificateRequest
 	if err := v.reader.Get(ctx, key, &req); err != nil {
-		return missing(a, key, err)
+		return nil, missing(a, key, err)
 	}
 	ra := policy.AuthorityKey(req.Spec.RegistrationAuthorityRef, req.Namespace)
 	if a.Namespace != ra.Namespace {
-		return refused(a, field.Invalid(field.NewPath("metadata", "namespace"), a.Namespace,
+		return nil, refused(a, field.Invalid(field.NewPath("metadata", "namespace"), a.Namespace,
 			fmt.Sprintf("the request's RA is %q in namespace %q: create the Approval there", ra.Name, ra.Namespace)))
 	}
 	if err := v.may(ctx, user, verbApprove, "registrationauthorities", ra); err != nil {
-		return forbidden("approvals", a.Name, err)
+		return nil, forbidden("approvals", a.Name, err)
 	}
 	if applicant := req.Spec.Applicant; applicant != nil && applicant.Username == user.Username {
-		return forbidden("approvals", a.Name, fmt.Errorf("spec.approver: %q asked for this certificate, and nobody approves what they asked for; somebody else must decide", user.Username))
+		return nil, forbidden("approvals", a.Name, fmt.Errorf("spec.approver: %q asked for this certificate, and nobody approves what they asked for; somebody else must decide", user.Username))
 	}
 	target, _, err := policy.RequestTarget(&req)
 	if err != nil {
-		return refused(a, refuse(targetPath, errors.New("the request cannot be read, so that nothing about it can be decided")))
+		return nil, refused(a, refuse(targetPath, errors.New("the request cannot be read, so that nothing about it can be decided")))
 	}
 	if now := hex.EncodeToString(target.Digest[:]); now != a.Spec.RequestDigest {
-		return refused(a, otherContent(a, "request", now))
+		return nil, refused(a, otherContent(a, "request", now))
 	}
-	return v.open(a, &req)
+	return tooLate(&req), nil
 }
 
-// open refuses decisions that come too late. A request is decided about until
-// its certificate is there.
-func (v approvalValidator) open(a *pkiv1.Approval, req *pkiv1.CertificateRequest) error {
+// tooLate warns of a decision about what is decided. It is let in: the same
+// Approval comes back, from a backup or by its maker, after it did its work.
+func tooLate(req *pkiv1.CertificateRequest) admission.Warnings {
 	for _, condition := range []string{pkiv1.ConditionPolicyPassed, pkiv1.ConditionApproved} {
 		if c := meta.FindStatusCondition(req.Status.Conditions, condition); c != nil && c.Reason == pkiv1.ReasonDenied {
-			return refused(a, refuse(targetPath, fmt.Errorf("the request is denied already (%s); the applicant can ask again under another name", c.Message)))
+			return admission.Warnings{"this Approval changes nothing: the request is denied already; the applicant can ask again under another name"}
 		}
 	}
 	if meta.IsStatusConditionTrue(req.Status.Conditions, pkiv1.ConditionIssued) {
-		return refused(a, refuse(targetPath, fmt.Errorf("the certificate is issued already (serial number %s); a CertificateRevocation can revoke it", req.Status.SerialNumber)))
+		return admission.Warnings{fmt.Sprintf("this Approval changes nothing: the certificate is issued already (serial number %s); a CertificateRevocation can revoke it", req.Status.SerialNumber)}
 	}
 	return nil
 }

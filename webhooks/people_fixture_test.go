@@ -40,15 +40,23 @@ func newOffice(t *testing.T) *office {
 	o.grant(t, "clerks", []string{"certificaterequests", "approvals", "certificaterevocations"}, "get", "create", "update", "patch")
 	o.grant(t, "reviewers", []string{"registrationauthorities", "industrycas"}, "approve")
 	o.grant(t, "revokers", []string{"registrationauthorities", "industrycas"}, "revoke")
+	o.grant(t, "sub-revokers", []string{"businesscas"}, "revoke")
+	o.grantOn(t, "ca-revokers", []string{"industrycas"}, []string{"ca"}, "revoke")
 	return o
 }
 
 // grant gives a group verbs in every namespace.
 func (o *office) grant(t *testing.T, group string, resources []string, verbs ...string) {
 	t.Helper()
+	o.grantOn(t, group, resources, nil, verbs...)
+}
+
+// grantOn gives a group verbs on objects of these names.
+func (o *office) grantOn(t *testing.T, group string, resources, names []string, verbs ...string) {
+	t.Helper()
 	name := o.ns + "-" + group
 	role := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: name}, Rules: []rbacv1.PolicyRule{
-		{APIGroups: []string{pkiv1.GroupVersion.Group}, Resources: resources, Verbs: verbs}}}
+		{APIGroups: []string{pkiv1.GroupVersion.Group}, Resources: resources, ResourceNames: names, Verbs: verbs}}}
 	binding := &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: name}, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: name},
 		Subjects: []rbacv1.Subject{{Kind: rbacv1.GroupKind, APIGroup: rbacv1.GroupName, Name: name}}}
 	for _, obj := range []client.Object{role, binding} {

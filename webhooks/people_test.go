@@ -60,8 +60,9 @@ func TestWhoMayDecide(t *testing.T) {
 		"no such request":        {reviewer, both, decision(ns, "CertificateRequest", "nobody", digest), []string{"spec.targetRef", "nobody", "Not found"}},
 		"other content":          {reviewer, both, decision(ns, "CertificateRequest", "open", digits(1)), []string{"spec.requestDigest", digest, "decide anew"}},
 		"another namespace":      {reviewer, both, elsewhere, []string{"metadata.namespace", ns, "create the Approval there"}},
-		"denied already":         {reviewer, both, decision(ns, "CertificateRequest", "denied", digestOf(t, denied)), []string{"spec.targetRef", "denied already", "another name"}},
-		"issued already":         {reviewer, both, decision(ns, "CertificateRequest", "issued", digestOf(t, issued)), []string{"spec.targetRef", "issued already", "4A11", "CertificateRevocation"}},
+		"issued, the applicant":  {applicant, both, decision(ns, "CertificateRequest", "issued", digestOf(t, issued)), []string{"forbidden", "asked for"}},
+		"denied, without verb":   {clerk, both[:1], decision(ns, "CertificateRequest", "denied", digestOf(t, denied)), []string{"forbidden", "`approve` registrationauthorities"}},
+		"issued, other content":  {reviewer, both, decision(ns, "CertificateRequest", "issued", digest), []string{"spec.requestDigest", "decide anew"}},
 		"an officer":             {reviewer, both, signed(decision(ns, "BusinessCA", "business", digits(7))), nil},
 		"an officer, unsigned":   {reviewer, both, decision(ns, "BusinessCA", "business", digits(7)), []string{"signature", "officer"}},
 		"an officer, other CSR":  {reviewer, both, signed(decision(ns, "BusinessCA", "business", digits(8))), []string{"spec.requestDigest", digits(7)}},
@@ -72,6 +73,46 @@ func TestWhoMayDecide(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			// A dry run gets the same answer as a creation.
 			check(t, o.as(t, tc.user, append([]string(nil), tc.groups...)...).Create(t.Context(), tc.a, client.DryRunAll), tc.want)
+		})
+	}
+}
+
+// TestTooLateIsLetIn: an Approval that did its work comes back, and whoever
+// makes one too late hears that it does nothing.
+func TestTooLateIsLetIn(t *testing.T) {
+	o := newOffice(t)
+	both := []string{o.ns + "-clerks", o.ns + "-reviewers"}
+	for name, tc := range map[string]struct {
+		conditions []metav1.Condition
+		want       []string // of the one warning; none: there is none
+	}{
+		"waits":               {[]metav1.Condition{condition(pkiv1.ConditionApproved, metav1.ConditionFalse, pkiv1.ReasonAwaitingApproval)}, nil},
+		"denied-by-policy":    {[]metav1.Condition{condition(pkiv1.ConditionPolicyPassed, metav1.ConditionFalse, pkiv1.ReasonDenied)}, []string{"changes nothing", "denied already", "another name"}},
+		"denied-by-a-person":  {[]metav1.Condition{condition(pkiv1.ConditionApproved, metav1.ConditionFalse, pkiv1.ReasonDenied)}, []string{"changes nothing", "denied already"}},
+		"issued-and-approved": {[]metav1.Condition{condition(pkiv1.ConditionIssued, metav1.ConditionTrue, pkiv1.ReasonSucceeded)}, []string{"changes nothing", "issued already", "4A11", "CertificateRevocation"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			req := o.apply(t, name)
+			req.Status.SerialNumber, req.Status.Conditions = "4A11", tc.conditions
+			o.setStatus(t, req)
+			said := &warnings{}
+			cfg := server.As(reviewer, both...)
+			cfg.WarningHandler = said
+			c, err := client.New(cfg, client.Options{Scheme: o.admin.Scheme()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := c.Create(t.Context(), decision(o.ns, "CertificateRequest", name, digestOf(t, req))); err != nil {
+				t.Fatal(err)
+			}
+			if got := strings.Join(said.all, "\n"); (got == "") != (tc.want == nil) {
+				t.Errorf("warnings: got %q, want one that says %q", got, tc.want)
+			}
+			for _, w := range tc.want {
+				if got := strings.Join(said.all, "\n"); !strings.Contains(got, w) {
+					t.Errorf("warning %q does not say %q", got, w)
+				}
+			}
 		})
 	}
 }
@@ -101,7 +142,11 @@ func TestWhoMayRevoke(t *testing.T) {
 		"a service account with verb":   {robot, both, byRequest, nil},
 		"without verb":                  {clerk, both[:1], byRequest, []string{"forbidden", "`revoke` registrationauthorities \"ra\"", ns}},
 		"without verb, CA":              {clerk, both[:1], byCA("business"), []string{"forbidden", "`revoke` industrycas \"ca\""}},
-		"no such CA":                    {revoker, both, byCA("nobody"), []string{"spec.target.certificateAuthorityRef", "Not found"}},
+		"no such CA":                    {revoker, both, byCA("lost"), nil},
+		"no such CA, the other verb":    {revoker, []string{"clerks", "sub-revokers"}, byCA("lost"), nil},
+		"no such CA, without verb":      {clerk, both[:1], byCA("lost"), []string{"forbidden", "`revoke` all businesscas", ns}},
+		"no such CA, verb on one CA":    {clerk, []string{"clerks", "ca-revokers"}, byCA("lost"), []string{"forbidden", "`revoke` all businesscas"}},
+		"that CA, verb on one CA":       {clerk, []string{"clerks", "ca-revokers"}, byCA("business"), nil},
 		"serial number of 40 digits":    {revoker, both, pkiv1.RevocationTarget{SerialNumber: strings.Repeat("f", 40)}, []string{"spec.target.serialNumber", "20 octets"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"github.com/emmansun/gmsm/sm2"
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -51,6 +52,8 @@ type question struct {
 	// namespace where the Approval stands.
 	namespace string
 	summary   [][2]string
+	// closed says why a decision would change nothing; empty while one does.
+	closed string
 }
 
 func (f *decisionFlags) decide(ctx context.Context, out io.Writer, decision pkiv1.Decision, kind, name string) error {
@@ -86,7 +89,7 @@ func (f *decisionFlags) decide(ctx context.Context, out io.Writer, decision pkiv
 			return err
 		}
 	}
-	return s.give(ctx, out, a, f.dryRun)
+	return s.give(ctx, out, a, q.closed, f.dryRun)
 }
 
 func (f *decisionFlags) checkOfficer(kind string) error {
@@ -112,11 +115,16 @@ func (f *decisionFlags) sign(target registration.Target, decision pkiv1.Decision
 	return &pkiv1.OfficerSignature{Officer: f.officer, Value: value}, nil
 }
 
-// give creates the Approval, once: its name is a function of the target and the person.
-func (s *session) give(ctx context.Context, out io.Writer, a *pkiv1.Approval, dryRun bool) error {
+// give creates the Approval, once: its name is a function of the target and the
+// person. The API server lets one in that comes too late, for what comes back
+// from a backup; a person at a terminal must hear of it.
+func (s *session) give(ctx context.Context, out io.Writer, a *pkiv1.Approval, closed string, dryRun bool) error {
 	known := &pkiv1.Approval{}
 	if err := s.Get(ctx, client.ObjectKeyFromObject(a), known); err == nil {
 		return given(out, a, known)
+	}
+	if closed != "" {
+		return fmt.Errorf("nothing was decided: %s", closed)
 	}
 	var options []client.CreateOption
 	if dryRun {
@@ -162,7 +170,7 @@ func (s *session) aboutRequest(ctx context.Context, name string) (question, erro
 		return question{}, fmt.Errorf("spec.request: %w", err)
 	}
 	ra := authorityOf(&req)
-	q := question{namespace: ra.Namespace, target: registration.Target{Kind: "CertificateRequest", Namespace: req.Namespace, Name: req.Name, Digest: digest}}
+	q := question{namespace: ra.Namespace, closed: closed(&req), target: registration.Target{Kind: "CertificateRequest", Namespace: req.Namespace, Name: req.Name, Digest: digest}}
 	applicant := "unknown"
 	if req.Spec.Applicant != nil {
 		applicant = req.Spec.Applicant.Username
@@ -186,6 +194,19 @@ func (s *session) aboutRequest(ctx context.Context, name string) (question, erro
 	q.summary = append(q.summary, [][2]string{{"profile", req.Spec.ProfileRef.Name}, {"RA", ra.String()},
 		{"applicant", applicant}, {"digest", req.Status.RequestDigest}, {"approvals", req.Status.Approvals}}...)
 	return q, nil
+}
+
+// closed says why nothing about a request can be decided any more.
+func closed(req *pkiv1.CertificateRequest) string {
+	for _, condition := range []string{pkiv1.ConditionPolicyPassed, pkiv1.ConditionApproved} {
+		if c := meta.FindStatusCondition(req.Status.Conditions, condition); c != nil && c.Reason == pkiv1.ReasonDenied {
+			return fmt.Sprintf("the request is denied already (%s); the applicant can ask again under another name", c.Message)
+		}
+	}
+	if meta.IsStatusConditionTrue(req.Status.Conditions, pkiv1.ConditionIssued) {
+		return fmt.Sprintf("the certificate is issued already (serial number %s); a CertificateRevocation can revoke it", req.Status.SerialNumber)
+	}
+	return ""
 }
 
 func (s *session) aboutCA(ctx context.Context, name string) (question, error) {

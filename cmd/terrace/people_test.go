@@ -280,9 +280,45 @@ func TestPeople(t *testing.T) {
 		return err == nil && strings.Contains(out, "not Ready, Denied")
 	})
 
+	d.tooLate(t, reviewer)
 	d.officers(t, officer)
 	d.trees(t)
 	d.revocations(t)
+}
+
+// tooLate: whoever decides about what is decided hears of it, and no Approval is made.
+func (d *desk) tooLate(t *testing.T, reviewer []string) {
+	t.Helper()
+	count := func() int {
+		var all pkiv1.ApprovalList
+		if err := d.List(t.Context(), &all, client.InNamespace(d.ns)); err != nil {
+			t.Fatal(err)
+		}
+		return len(all.Items)
+	}
+	before := count()
+	for _, args := range [][]string{{"approve", "first"}, {"deny", "first"}, {"approve", "first", "--dry-run"}, {"approve", "outside"}} {
+		d.fails(t, "zhou", reviewer, args, "nothing was decided", "denied already", "another name")
+	}
+	d.says(t, "li", reviewer, []string{"approve", "first"}, "was given before") // what they did stays what they did
+	req := &pkiv1.CertificateRequest{}
+	if err := d.Get(t.Context(), client.ObjectKey{Namespace: d.ns, Name: "first"}, req); err != nil {
+		t.Fatal(err)
+	}
+	denied := req.Status.DeepCopy()
+	req.Status.SerialNumber = "4A11"
+	req.Status.Conditions = []metav1.Condition{{Type: pkiv1.ConditionIssued, Status: metav1.ConditionTrue, Reason: pkiv1.ReasonSucceeded, LastTransitionTime: metav1.Now()}}
+	if err := d.Status().Update(t.Context(), req); err != nil {
+		t.Fatal(err)
+	}
+	d.fails(t, "zhou", reviewer, []string{"approve", "first"}, "nothing was decided", "issued already", "4A11", "CertificateRevocation")
+	req.Status = *denied
+	if err := d.Status().Update(t.Context(), req); err != nil {
+		t.Fatal(err)
+	}
+	if after := count(); after != before {
+		t.Errorf("%d Approvals, there were %d", after, before)
+	}
 }
 
 // officers decide about a CA with their own keys.

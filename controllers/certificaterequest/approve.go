@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	pkiv1 "github.com/terrace-pki/terrace/api/v1alpha1"
@@ -20,7 +21,7 @@ const lookAgain = time.Minute
 // nothing: they may be deleted, and come back.
 func (w *work) approve(ctx context.Context) error {
 	if w.issued != nil {
-		w.req.Status.Approvals = ""
+		w.recount(ctx)
 		return adopted()
 	}
 	applicant := w.req.Spec.Applicant
@@ -40,21 +41,48 @@ func (w *work) approve(ctx context.Context) error {
 		return step.Failed(pkiv1.ReasonStoreUnavailable, err)
 	}
 	tally := registration.Count(opened.Applicant, decisions)
+	required := registration.Required(w.required, opened.Applicant)
 	w.req.Status.Approvals = ""
-	if w.required > 0 {
-		w.req.Status.Approvals = fmt.Sprintf("%d/%d", tally.Given, w.required)
+	if required > 0 {
+		w.req.Status.Approvals = fmt.Sprintf("%d/%d", tally.Given, required)
 	}
 	switch {
 	case tally.Denied:
 		return step.Stalled(pkiv1.ReasonDenied, "a reviewer denied the request; ask again under another name")
-	case w.required == 0:
+	case !opened.SameIdentity(w.app.Identity):
+		return step.Stalled(pkiv1.ReasonDenied,
+			"identity values are not those that were there when the request was opened: ask again under another name")
+	case required == 0:
 		return notRequired()
-	case tally.Given < w.required:
-		return &step.NotReady{Reason: pkiv1.ReasonAwaitingApproval, RequeueAfter: lookAgain, Message: fmt.Sprintf(
-			"%d of %d approvals given; people who may `approve` on registrationauthorities %s in namespace %s can give it (kubectl terrace approve %s -n %s)",
-			tally.Given, w.required, w.ra.Name, w.ra.Namespace, w.req.Name, w.req.Namespace)}
+	case tally.Given < required:
+		return w.awaiting(tally.Given, required)
 	}
 	return nil
+}
+
+// awaiting says who can give what is missing, and why it is more than the RA says.
+func (w *work) awaiting(given, required int) error {
+	why := ""
+	if required > w.required {
+		why = " (two at least, for a service account asked)"
+	}
+	return &step.NotReady{Reason: pkiv1.ReasonAwaitingApproval, RequeueAfter: lookAgain, Message: fmt.Sprintf(
+		"%d of %d approvals given%s; people who may `approve` on registrationauthorities %s in namespace %s can give it (kubectl terrace approve %s -n %s)",
+		given, required, why, w.ra.Name, w.ra.Namespace, w.req.Name, w.req.Namespace)}
+}
+
+// recount keeps the count of an object that people decided about before we died
+// with its certificate issued and not shown. One that was created since never
+// had a count, and a certificate that is there does not hang on the RA's store.
+func (w *work) recount(ctx context.Context) {
+	_, required, shown := strings.Cut(w.req.Status.Approvals, "/")
+	if !shown {
+		return
+	}
+	if decisions, err := w.Store.Approvals(ctx, w.target); err == nil && len(decisions) > 0 {
+		// The store has taken in none of the applicant.
+		w.req.Status.Approvals = fmt.Sprintf("%d/%s", registration.Count("", decisions).Given, required)
+	}
 }
 
 func notRequired() error {
@@ -62,9 +90,12 @@ func notRequired() error {
 }
 
 // open records the application the first time: who asked first stays the
-// applicant, whoever creates the object again.
+// applicant, whoever creates the object again, and the identity values that were
+// there are those of the certificate.
 func (w *work) open(ctx context.Context, applicant string) (registration.Opened, error) {
-	opened, err := w.Store.Open(ctx, registration.Opened{Target: w.target, Applicant: applicant, At: time.Now()})
+	now := registration.Opened{Target: w.target, Applicant: applicant, At: time.Now()}
+	now.IdentitySalt, now.IdentitySum = registration.SumIdentity(w.app.Identity)
+	opened, err := w.Store.Open(ctx, now)
 	switch {
 	case errors.Is(err, registration.ErrTargetConflict):
 		return registration.Opened{}, step.Stalled(pkiv1.ReasonIdentityConflict, "%v; a new request needs a new name", err)

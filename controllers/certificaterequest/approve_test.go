@@ -108,6 +108,65 @@ func TestTwoPeopleApprove(t *testing.T) {
 	}
 }
 
+// TestProgramAsks: the person behind a program may be a reviewer, so that one
+// approval could be the applicant's own.
+func TestProgramAsks(t *testing.T) {
+	tier := newReviewed(t)
+	setApprovals(t, tier, 1)
+	req := newRequest(tier, "gauge-1", tier.Request(t, "gauge-1", within))
+	req.Spec.Applicant.Username = "system:serviceaccount:flux-system:flux"
+	tier.Create(t, req)
+	tier.want(t, req, "0/2, False/AwaitingApproval, False/AwaitingApproval")
+	if got := controllertest.Message(req, pkiv1.ConditionApproved); !strings.Contains(got, "two at least") || !strings.Contains(got, "service account") {
+		t.Errorf("message %q does not say why two", got)
+	}
+	if err := tier.decide(t, req, "li", registration.Approve); err != nil {
+		t.Fatal(err)
+	}
+	tier.want(t, req, "1/2, False/AwaitingApproval, False/AwaitingApproval")
+
+	// A person who creates it again does not become the first applicant.
+	tier.Delete(t, req)
+	req = newRequest(tier, req.Name, req.Spec.Request)
+	tier.Create(t, req)
+	tier.want(t, req, "1/2, False/AwaitingApproval, False/AwaitingApproval")
+	setApprovals(t, tier, 3)
+	tier.want(t, req, "1/3, False/AwaitingApproval, False/AwaitingApproval")
+	setApprovals(t, tier, 0)
+	tier.want(t, req, ", True/NotRequired, True/Succeeded")
+}
+
+// TestCountStaysWithAdoption: people approved, the certificate was issued and
+// the answer lost. The object that they decided about keeps its count.
+func TestCountStaysWithAdoption(t *testing.T) {
+	for name, shown := range map[string]bool{"the last count was shown": true, "the last count was not shown": false} {
+		t.Run(name, func(t *testing.T) {
+			tier := newReviewed(t)
+			req := newRequest(tier, "gauge-1", tier.Request(t, "gauge-1", within))
+			tier.Create(t, req)
+			tier.want(t, req, "0/2, False/AwaitingApproval, False/AwaitingApproval")
+			for _, person := range []string{"li", "wang"} {
+				if err := tier.decide(t, req, person, registration.Approve); err != nil {
+					t.Fatal(err)
+				}
+			}
+			before := req.Status.DeepCopy()
+			_, err := controllertest.Reconcile(t, tier.Client,
+				&certificaterequest.Reconciler{Client: tier.Client, Issuer: deaf{tier.Issuer(), true}, Store: tier.store}, req)
+			if !errors.Is(err, registration.ErrIssuerUnavailable) {
+				t.Fatal(err)
+			}
+			if !shown { // we died before the status was written
+				req.Status = *before
+				if err := tier.Client.Status().Update(t.Context(), req); err != nil {
+					t.Fatal(err)
+				}
+			}
+			tier.want(t, req, "2/2, True/Adopted, True/Succeeded")
+		})
+	}
+}
+
 func emptyStore(t *testing.T) registration.Store {
 	t.Helper()
 	store, err := sqlite.OpenRegistration(t.Context(), t.TempDir()+"/registration.db")

@@ -32,11 +32,18 @@ type Reconciler struct {
 	Client client.Client
 	Issuer registration.Issuer
 	Store  registration.Store
+	// Metrics that count what waits for people; nil counts nothing.
+	Metrics *Metrics
 }
 
 // SetupWithManager registers the controller. Requests that wait are looked at
 // again when their RA changes, or an Approval about them.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
+	if r.Metrics != nil {
+		if err := mgr.Add(&counter{client: mgr.GetClient(), metrics: r.Metrics, every: countInterval}); err != nil {
+			return err
+		}
+	}
 	return ctrl.NewControllerManagedBy(mgr).For(&pkiv1.CertificateRequest{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Named("certificaterequest").
 		WithOptions(controller.Options{MaxConcurrentReconciles: concurrency}).

@@ -50,6 +50,11 @@ func (w *work) identityValues(ctx context.Context) (map[string]string, error) {
 		if err := w.Client.Get(ctx, client.ObjectKey{Namespace: w.req.Namespace, Name: v.SecretRef.Name}, &s); err != nil {
 			return nil, notFound(err, "Secret", v.SecretRef.Name)
 		}
+		if s.Type != pkiv1.IdentitySecretType {
+			return nil, step.Waiting(pkiv1.ReasonReferenceNotReady,
+				"Secret %[1]q has not type %[2]s, which says that its values may stand in a certificate: delete it and create it anew (kubectl create secret generic %[1]s --type=%[2]s --from-literal=%[3]s=...)",
+				s.Name, pkiv1.IdentitySecretType, v.SecretRef.Key)
+		}
 		b, ok := s.Data[v.SecretRef.Key]
 		if !ok {
 			return nil, step.Waiting(pkiv1.ReasonReferenceNotFound, "Secret %q has no key %q", v.SecretRef.Name, v.SecretRef.Key)

@@ -66,6 +66,8 @@ func issueError(err error) error {
 		return stalled(pkiv1.ReasonInvalidSpec)
 	case errors.Is(err, authority.ErrPaused):
 		return step.Waiting(pkiv1.ReasonIssuancePaused, "%v", err)
+	case errors.Is(err, authority.ErrCARevoked): // a hold may be released
+		return stalled(pkiv1.ReasonIssuerRevoked)
 	case errors.Is(err, authority.ErrUnknownCA), errors.Is(err, authority.ErrBusy):
 		return step.Waiting(pkiv1.ReasonReferenceNotReady, "%v", err)
 	case errors.Is(err, device.ErrUnavailable):

@@ -238,6 +238,31 @@ func TestCAIsRevoked(t *testing.T) {
 	}
 }
 
+// TestCAIsNotThere: after a loss Git applies the act before, or without, the CA.
+func TestCAIsNotThere(t *testing.T) {
+	o := newOffice(t)
+	rev := o.act("ca", pkiv1.ActionRevoke)
+	rev.Spec.Target = pkiv1.RevocationTarget{CertificateAuthorityRef: &pkiv1.LocalObjectReference{Name: o.ca.Name}}
+	rev.Spec.RegistrationAuthorityRef, rev.Spec.Reason = nil, "CACompromise"
+	never := rev.DeepCopy()
+	never.Name, never.Spec.Target.CertificateAuthorityRef.Name = "never", "nobody"
+	o.Create(t, never)
+	o.want(t, never, "False/ReferenceNotFound, Unknown/Progressing, good", "issued no certificate")
+	o.Create(t, rev)
+	o.want(t, rev, "True/Succeeded, True/Scheduled, good")
+	at := rev.Status.PerformedAt
+	o.Wipe(t)
+	o.Restart(t)
+	rev = o.act("ca", pkiv1.ActionRevoke)
+	rev.Spec.Target = pkiv1.RevocationTarget{CertificateAuthorityRef: &pkiv1.LocalObjectReference{Name: o.ca.Name}}
+	rev.Spec.RegistrationAuthorityRef, rev.Spec.Reason = nil, "CACompromise"
+	o.Create(t, rev)
+	o.want(t, rev, "True/Adopted, True/Scheduled, good")
+	if !rev.Status.PerformedAt.Equal(at) {
+		t.Errorf("performed at %v, the first time %v", rev.Status.PerformedAt, at)
+	}
+}
+
 func TestPublishedAtOnce(t *testing.T) {
 	o := newOffice(t)
 	rev := o.act("now", pkiv1.ActionRevoke)

@@ -48,10 +48,16 @@ var memberKinds = []struct {
 // Reconciler reconciles Tier.
 type Reconciler struct {
 	Client client.Client
+	// Metrics that show the tiers; nil shows them nowhere.
+	Metrics *Metrics
 }
 
 // SetupWithManager registers the controller.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
+	if r.Metrics == nil {
+		r.Metrics = NewMetrics(nil)
+	}
+	r.Metrics.reset()
 	list := &pkiv1.TierList{}
 	b := ctrl.NewControllerManagedBy(mgr).Named("tier").
 		For(&pkiv1.Tier{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
@@ -59,7 +65,21 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	for _, k := range memberKinds {
 		b = b.Watches(k.object, step.EnqueueNeighbours(r.Client, list, isJoinedBy))
 	}
-	return b.Complete(reconcile.AsReconciler(mgr.GetClient(), r))
+	return b.Complete(reconcile.Func(r.byName))
+}
+
+// byName reconciles the tier of a name, or forgets one that is gone.
+func (r *Reconciler) byName(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	var t pkiv1.Tier
+	if err := r.Client.Get(ctx, req.NamespacedName, &t); err != nil {
+		if apierrors.IsNotFound(err) {
+			r.Metrics.forget(req.NamespacedName)
+		}
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	result, err := r.Reconcile(ctx, &t)
+	r.Metrics.show(&t)
+	return result, err
 }
 
 // isJoinedBy says that changed names the tier. An update is asked about with

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -120,7 +121,8 @@ func TestWatches(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := (&tier.Reconciler{Client: mgr.GetClient()}).SetupWithManager(mgr); err != nil {
+	registry := prometheus.NewRegistry()
+	if err := (&tier.Reconciler{Client: mgr.GetClient(), Metrics: tier.NewMetrics(registry)}).SetupWithManager(mgr); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -153,9 +155,49 @@ func TestWatches(t *testing.T) {
 	becomes("1/2", "False/ReferenceNotFound")
 	ns.Create(t, &pkiv1.Tier{ObjectMeta: ns.Meta("ministry"), Spec: pkiv1.TierSpec{Level: pkiv1.LevelMinistry}})
 	becomes("1/2", "True/Succeeded")
+	shows := func(want map[string]float64) {
+		t.Helper()
+		var got map[string]float64
+		err := wait.PollUntilContextTimeout(t.Context(), 20*time.Millisecond, 30*time.Second, true, func(context.Context) (bool, error) {
+			got = series(t, registry, ns.Namespace)
+			return cmp.Equal(want, got), nil
+		})
+		if err != nil {
+			t.Errorf("series (-want +got):\n%s", cmp.Diff(want, got))
+		}
+	}
+	shows(map[string]float64{"province": 0, "ministry": 0})
+	say(t, ns.Client, service, metav1.ConditionTrue, "Succeeded", "")
+	becomes("2/2", "True/Succeeded")
+	shows(map[string]float64{"province": 1, "ministry": 0})
 	service.Spec.TierRef = nil
 	ns.Update(t, service)
 	becomes("1/1", "False/MemberMissing")
 	ns.Delete(t, ra)
 	becomes("0/0", "False/MemberMissing")
+	shows(map[string]float64{"province": 0, "ministry": 0})
+	ns.Delete(t, province)
+	shows(map[string]float64{"ministry": 0})
+}
+
+// series are the values of terrace_tier_ready in a namespace, by tier.
+func series(t *testing.T, from prometheus.Gatherer, namespace string) map[string]float64 {
+	t.Helper()
+	families, err := from.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := map[string]float64{}
+	for _, f := range families {
+		for _, m := range f.Metric {
+			labels := map[string]string{}
+			for _, l := range m.Label {
+				labels[l.GetName()] = l.GetValue()
+			}
+			if f.GetName() == "terrace_tier_ready" && labels["namespace"] == namespace {
+				values[labels["tier"]] = m.Gauge.GetValue()
+			}
+		}
+	}
+	return values
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/go-logr/logr"
 	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/terrace-pki/terrace/controllers/tier"
 )
@@ -52,13 +53,14 @@ func RunManager(ctx context.Context, kube *rest.Config, c ManagerConfig, log log
 	if err != nil {
 		return err
 	}
+	tiers := tier.NewMetrics(metrics.Registry)
 	manage := func(ctx context.Context) error {
 		mgr, err := newManager(kube, managerOptions{name: "manager", webhooks: c.Webhooks, leader: c.Election}, log)
 		if err != nil {
 			return err
 		}
 		controllersRun(h, mgr, true)
-		if err := (&tier.Reconciler{Client: mgr.GetClient()}).SetupWithManager(mgr); err != nil {
+		if err := (&tier.Reconciler{Client: mgr.GetClient(), Metrics: tiers}).SetupWithManager(mgr); err != nil {
 			return err
 		}
 		return mgr.Start(ctx)

@@ -65,6 +65,7 @@ func RunRA(ctx context.Context, kube *rest.Config, c RAConfig, log logr.Logger) 
 	if err != nil {
 		return err
 	}
+	people := newOffice(issuing.NewClient(client), store)
 	manage := func(ctx context.Context) error {
 		// Identity values are read one by one: this process has no right to list Secrets.
 		mgr, err := newManager(kube, managerOptions{name: "ra", leader: c.Election, secretsUncached: true}, log)
@@ -72,7 +73,7 @@ func RunRA(ctx context.Context, kube *rest.Config, c RAConfig, log logr.Logger) 
 			return err
 		}
 		controllersRun(h, mgr, false)
-		if err := (office{issuing.NewClient(client), store}).setup(mgr); err != nil {
+		if err := people.setup(mgr); err != nil {
 			return err
 		}
 		return mgr.Start(ctx)

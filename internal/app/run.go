@@ -8,6 +8,7 @@ import (
 
 	"github.com/go-logr/logr"
 	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/terrace-pki/terrace/controllers/tier"
 )
@@ -49,14 +50,15 @@ func Run(ctx context.Context, kube *rest.Config, c Config, log logr.Logger) (err
 	if err != nil {
 		return err
 	}
+	people, tiers := newOffice(k.desk, store), tier.NewMetrics(metrics.Registry)
 	manage := func(ctx context.Context) error {
 		mgr, err := newManager(kube, managerOptions{webhooks: c.Webhooks, secretNamespaces: c.TierNamespaces}, log)
 		if err != nil {
 			return err
 		}
 		controllersRun(h, mgr, c.WebhookAddress != "")
-		if err := errors.Join(k.setup(mgr, nil), office{k.desk, store}.setup(mgr), publishing.setup(mgr), pushing.setup(mgr),
-			(&tier.Reconciler{Client: mgr.GetClient()}).SetupWithManager(mgr)); err != nil {
+		if err := errors.Join(k.setup(mgr, nil), people.setup(mgr), publishing.setup(mgr), pushing.setup(mgr),
+			(&tier.Reconciler{Client: mgr.GetClient(), Metrics: tiers}).SetupWithManager(mgr)); err != nil {
 			return err
 		}
 		return mgr.Start(ctx)

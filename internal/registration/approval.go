@@ -33,6 +33,18 @@ func Count(applicant string, decisions []Approval) Tally {
 	return t
 }
 
+// Required is how many people must approve what applicant asked for, where the
+// RA asks for the given number. A person may stand behind a program, or behind
+// Git, that asks: one approval could then be the applicant's own, so that a
+// program's request needs two.
+func Required(asked int, applicant string) int {
+	const forPrograms = 2
+	if asked > 0 && IsServiceAccount(applicant) {
+		return max(asked, forPrograms)
+	}
+	return asked
+}
+
 // serviceAccountPrefix begins the user names of programs in a Kubernetes API.
 const serviceAccountPrefix = "system:serviceaccount:"
 

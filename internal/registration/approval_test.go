@@ -25,6 +25,19 @@ func TestCount(t *testing.T) {
 	}
 }
 
+func TestRequired(t *testing.T) {
+	const robot = "system:serviceaccount:flux-system:flux"
+	for _, tc := range []struct {
+		asked     int
+		applicant string
+		want      int
+	}{{0, "zhang", 0}, {1, "zhang", 1}, {5, "zhang", 5}, {0, robot, 0}, {1, robot, 2}, {2, robot, 2}, {5, robot, 5}} {
+		if got := Required(tc.asked, tc.applicant); got != tc.want {
+			t.Errorf("%d asked, applicant %s: got %d, want %d", tc.asked, tc.applicant, got, tc.want)
+		}
+	}
+}
+
 func TestIsServiceAccount(t *testing.T) {
 	for user, want := range map[string]bool{"system:serviceaccount:flux-system:flux": true, "system:serviceaccount": false, "li": false, "": false, "system:admin": false} {
 		if got := IsServiceAccount(user); got != want {

@@ -19,7 +19,10 @@ type Opened struct {
 	Target
 	// Applicant is the user who first created it, at most 253 bytes.
 	Applicant string
-	At        time.Time
+	// IdentitySalt and IdentitySum recognise the identity values, as SumIdentity
+	// made them: 16 and 32 bytes, or nil when there were no values.
+	IdentitySalt, IdentitySum []byte
+	At                        time.Time
 }
 
 // Decision about a target.
@@ -61,8 +64,8 @@ var (
 // by several processes on one database.
 type Store interface {
 	// Open records a request the first time, and returns what was recorded then:
-	// the first applicant stays the applicant. ErrTargetConflict when the name
-	// was opened with another digest.
+	// the first applicant stays the applicant, the first identity sum the sum.
+	// ErrTargetConflict when the name was opened with another digest.
 	Open(ctx context.Context, o Opened) (Opened, error)
 	// Take takes an approval in, once: the same again returns what was taken,
 	// with its first time. It checks, in this order: ErrApprovalConflict,

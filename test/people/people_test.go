@@ -120,7 +120,25 @@ func TestTwoReviewersAtOnce(t *testing.T) {
 	if err != nil || string(known.Serial) != req.Status.SerialNumber {
 		t.Errorf("the ledger has %s, status %s: %v", known.Serial, req.Status.SerialNumber, err)
 	}
-	refused(t, m.as(t, "zhou", reviewers), m.decision(req, "late"), "issued already", req.Status.SerialNumber)
+	// Both come back after they did their work; another one comes too late.
+	for _, person := range []string{li, wang} {
+		m.Delete(t, m.decision(req, person))
+		again := m.decision(req, person)
+		create(t, m.as(t, person, reviewers), again)
+		until(t, m, again, pkiv1.ConditionTaken, "True/Adopted")
+	}
+	second := m.decision(req, "second")
+	create(t, m.as(t, li, reviewers), second)
+	until(t, m, second, pkiv1.ConditionTaken, "False/AlreadyDecided")
+	late := m.decision(req, "late")
+	late.Spec.Decision = pkiv1.DecisionDeny
+	create(t, m.as(t, "zhou", reviewers), late)
+	until(t, m, late, pkiv1.ConditionTaken, "True/Succeeded")
+	before := req.DeepCopy()
+	until(t, m, req, pkiv1.ConditionReady, "True/Succeeded")
+	if req.ResourceVersion != before.ResourceVersion {
+		t.Errorf("what came too late changed the request: %+v", req.Status)
+	}
 }
 
 // TestDecisionComesBack: an Approval that is pruned and created again is one decision.

@@ -86,7 +86,7 @@ func external(t *testing.T, tr *terrace) {
 // identity puts a personal number, which only a Secret holds, into a certificate.
 func identity(t *testing.T, tr *terrace) {
 	const number = "SB1234567890"
-	tr.mustKubectl("admin", "", "create", "secret", "generic", "zhang-san", "--from-literal=insurance="+number)
+	tr.mustKubectl("admin", "", "create", "secret", "generic", "zhang-san", "--type=pki.terrace.dev/identity", "--from-literal=insurance="+number)
 	yaml := request(t, "insured", "person", csr(t, "/C=CN/O=Ministry/CN=x")) + `  identity:
     - name: insuranceNumber
       secretRef: {name: zhang-san, key: insurance}

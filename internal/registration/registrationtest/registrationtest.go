@@ -26,6 +26,7 @@ func Store(t *testing.T, database func(t *testing.T) Open) {
 	t.Helper()
 	tests := map[string]func(*testing.T, Open){
 		"first applicant stays":       firstApplicant,
+		"first identity sum stays":    firstIdentity,
 		"open by several processes":   openConcurrently,
 		"open refuses":                openRefuses,
 		"take once":                   takeOnce,
@@ -115,6 +116,27 @@ func firstApplicant(t *testing.T, database Open) {
 	open(t, s, cluster)
 }
 
+// firstIdentity: a salt and a sum are kept as they are, and so is their absence.
+func firstIdentity(t *testing.T, database Open) {
+	s := database(t)
+	with := request("with")
+	with.IdentitySalt, with.IdentitySum = registration.SumIdentity(map[string]string{"identityCard": "11010519491231002X"})
+	without := request("without")
+	open(t, s, with)
+	open(t, s, without)
+	for _, first := range []registration.Opened{with, without} {
+		again := first
+		again.IdentitySalt, again.IdentitySum = registration.SumIdentity(map[string]string{"identityCard": "another"})
+		for name, s := range map[string]registration.Store{"same process": s, "next process": database(t)} {
+			got, err := s.Open(t.Context(), again)
+			if err != nil {
+				t.Fatal(err)
+			}
+			equal(t, first.Name+" opened again, "+name, got, first)
+		}
+	}
+}
+
 func openConcurrently(t *testing.T, database Open) {
 	const processes = 4
 	var wg sync.WaitGroup
@@ -142,6 +164,8 @@ func openRefuses(t *testing.T, database Open) {
 		"name":      func(o *registration.Opened) { o.Name = strings.Repeat("x", 254) },
 		"applicant": func(o *registration.Opened) { o.Applicant = "" },
 		"time":      func(o *registration.Opened) { o.At = time.Time{} },
+		"salt":      func(o *registration.Opened) { o.IdentitySum = make([]byte, 32) },
+		"sum":       func(o *registration.Opened) { o.IdentitySalt, o.IdentitySum = make([]byte, 16), make([]byte, 31) },
 	} {
 		o := request("refused")
 		change(&o)

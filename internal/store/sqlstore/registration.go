@@ -33,7 +33,7 @@ func OpenRegistration(ctx context.Context, c Config) (*Registration, error) {
 func (r *Registration) Open(ctx context.Context, o registration.Opened) (registration.Opened, error) {
 	const operation = "open request"
 	at, err := micros("time", o.At)
-	if err := errors.Join(err, checkTarget(o.Target), bounded("applicant", len(o.Applicant), 253)); err != nil {
+	if err := errors.Join(err, checkTarget(o.Target), bounded("applicant", len(o.Applicant), 253), checkIdentity(o)); err != nil {
 		return registration.Opened{}, r.failed(operation, err)
 	}
 	found, err := r.opened(ctx, r.c.Reader, o.Target, "")
@@ -54,8 +54,9 @@ func (r *Registration) open(ctx context.Context, o registration.Opened, at int64
 	// Die before the commit: the request is opened by the next call, with its
 	// applicant. Die after: the next call returns this one.
 	err = r.tx(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `INSERT INTO opened (kind, namespace, name, digest, applicant, at) VALUES ($1, $2, $3, $4, $5, $6)
-			ON CONFLICT (kind, namespace, name) DO NOTHING`, o.Kind, o.Namespace, o.Name, o.Digest[:], o.Applicant, at)
+		_, err := tx.ExecContext(ctx, `INSERT INTO opened (kind, namespace, name, digest, applicant, identity_salt, identity_sum, at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (kind, namespace, name) DO NOTHING`,
+			o.Kind, o.Namespace, o.Name, o.Digest[:], o.Applicant, o.IdentitySalt, o.IdentitySum, at)
 		if err != nil {
 			return err
 		}
@@ -76,8 +77,8 @@ func (r *Registration) opened(ctx context.Context, q querier, t registration.Tar
 	row := openedRow{Opened: registration.Opened{Target: registration.Target{Kind: t.Kind, Namespace: t.Namespace, Name: t.Name}}}
 	var digest []byte
 	var at int64
-	err := q.QueryRowContext(ctx, `SELECT id, digest, applicant, at FROM opened WHERE kind = $1 AND namespace = $2 AND name = $3`+lock,
-		t.Kind, t.Namespace, t.Name).Scan(&row.id, &digest, &row.Applicant, &at)
+	err := q.QueryRowContext(ctx, `SELECT id, digest, applicant, identity_salt, identity_sum, at FROM opened WHERE kind = $1 AND namespace = $2 AND name = $3`+lock,
+		t.Kind, t.Namespace, t.Name).Scan(&row.id, &digest, &row.Applicant, &row.IdentitySalt, &row.IdentitySum, &at)
 	if err != nil {
 		return openedRow{}, err
 	}
@@ -180,6 +181,15 @@ func approvals(ctx context.Context, q rowsQuerier, where string, args ...any) ([
 
 func checkTarget(t registration.Target) error {
 	return checkName("target", t.Kind, t.Namespace, t.Name)
+}
+
+// checkIdentity wants a salt and a sum, or neither.
+func checkIdentity(o registration.Opened) error {
+	salt, sum := len(o.IdentitySalt), len(o.IdentitySum)
+	if (salt != 0 || sum != 0) && (salt != registration.IdentitySaltSize || sum != len(o.Digest)) {
+		return fmt.Errorf("identity sum: salt of %d bytes and sum of %d, want %d and %d, or neither", salt, sum, registration.IdentitySaltSize, len(o.Digest))
+	}
+	return nil
 }
 
 func checkApproval(a registration.Approval) error {

@@ -8,8 +8,12 @@ CREATE TABLE opened (
     name      TEXT COLLATE "C" NOT NULL CHECK (length(name) BETWEEN 1 AND 253),
     digest    BYTEA  NOT NULL CHECK (length(digest) = 32),
     applicant TEXT COLLATE "C" NOT NULL CHECK (length(applicant) BETWEEN 1 AND 253),
+    -- What recognises the identity values; NULL when there were none.
+    identity_salt BYTEA CHECK (length(identity_salt) = 16),
+    identity_sum  BYTEA CHECK (length(identity_sum) = 32),
     at        BIGINT NOT NULL,
-    UNIQUE (kind, namespace, name)
+    UNIQUE (kind, namespace, name),
+    CHECK ((identity_salt IS NULL) = (identity_sum IS NULL))
 );
 
 -- Decisions about them, in the order in which they were taken. A person decides once about a request.

@@ -8,8 +8,12 @@ CREATE TABLE opened (
     name      TEXT    NOT NULL CHECK (length(name) BETWEEN 1 AND 253),
     digest    BLOB    NOT NULL CHECK (length(digest) = 32),
     applicant TEXT    NOT NULL CHECK (length(applicant) BETWEEN 1 AND 253),
+    -- What recognises the identity values; NULL when there were none.
+    identity_salt BLOB CHECK (length(identity_salt) = 16),
+    identity_sum  BLOB CHECK (length(identity_sum) = 32),
     at        INTEGER NOT NULL,
-    UNIQUE (kind, namespace, name)
+    UNIQUE (kind, namespace, name),
+    CHECK ((identity_salt IS NULL) = (identity_sum IS NULL))
 ) STRICT;
 
 -- Decisions about them, in the order in which they were taken. A person decides once about a request.
