@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/pprof"
 
 	"github.com/spf13/cobra"
 
@@ -27,6 +28,7 @@ type benchOptions struct {
 	json             bool
 	module, label    string
 	pinFile, profile string
+	cpuProfile       string
 }
 
 func benchCommand() *cobra.Command {
@@ -43,6 +45,7 @@ touched; on a ledger it takes over, so give it one of its own.`,
 	f.StringVar(&o.dir, "dir", "", "folder of the bench: keystore, root, and the ledger unless --ledger names one")
 	o.ledger.add(f, "ledger", "TERRACE_BENCH_LEDGER", "the ledger; default: SQLite in --dir")
 	f.Int32Var(&o.shards, "shards", 1, "shards of the CA's revocation lists")
+	f.StringVar(&o.cpuProfile, "cpuprofile", "", "write a CPU profile of the measurement, for go tool pprof")
 	f.BoolVar(&o.json, "json", false, "print the result as JSON")
 	f.StringVar(&o.module, "pkcs11-module", "", "PKCS#11 module to sign with; default: a software keystore in --dir")
 	f.StringVar(&o.label, "token-label", "", "label of its token")
@@ -101,6 +104,19 @@ func (o *benchOptions) run(cmd *cobra.Command, load benchLoad, measure measure) 
 		return err
 	}
 	defer func() { err = errors.Join(err, closeAll()) }()
+	if o.cpuProfile != "" {
+		f, err := os.Create(o.cpuProfile)
+		if err != nil {
+			return fmt.Errorf("--cpuprofile: %w", err)
+		}
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return errors.Join(fmt.Errorf("--cpuprofile: %w", err), f.Close())
+		}
+		defer func() {
+			pprof.StopCPUProfile()
+			err = errors.Join(err, f.Close())
+		}()
+	}
 	r, err := measure(cmd.Context(), stage, load)
 	if err != nil {
 		return err
