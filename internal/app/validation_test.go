@@ -128,9 +128,9 @@ type validationWorld struct {
 	node        *nodeProcess
 }
 
-func newValidationWorld(t *testing.T) *validationWorld {
+// newNodeProcess makes the files of a node and of the core in dir.
+func newNodeProcess(t *testing.T, dir string) (core Links, node *nodeProcess) {
 	t.Helper()
-	dir := t.TempDir()
 	local := []string{"127.0.0.1"}
 	if _, err := transport.EnsureFolders(filepath.Join(dir, "tls"), []transport.Process{{Name: "ca", Hosts: local}, {Name: "val-a", Hosts: local}}, time.Now()); err != nil {
 		t.Fatal(err)
@@ -145,11 +145,18 @@ func newValidationWorld(t *testing.T) *validationWorld {
 		writeFile(t, l.PeersFile, "peers:\n- name: "+peer+"\n  publicKey: |\n    "+pem+"\n")
 		return l
 	}
-	coreLinks, nodeLinks := files("ca", "val-a"), files("val-a", "ca")
+	core, own := files("ca", "val-a"), files("val-a", "ca")
 	writeFile(t, filepath.Join(dir, "password"), "only for this test\n")
-	w := &validationWorld{node: &nodeProcess{config: ValidationConfig{Links: nodeLinks, DataDir: filepath.Join(dir, "replica"),
+	return core, &nodeProcess{config: ValidationConfig{Links: own, DataDir: filepath.Join(dir, "replica"),
 		LocalDevice: LocalDevice{KeystoreDir: filepath.Join(dir, "keys"), PasswordFile: filepath.Join(dir, "password")},
-		PushAddress: freeAddress(t), ValidationAddress: freeAddress(t), Process: Process{HealthAddress: freeAddress(t), MetricsAddress: freeAddress(t)}}}}
+		PushAddress: freeAddress(t), ValidationAddress: freeAddress(t), Process: Process{HealthAddress: freeAddress(t), MetricsAddress: freeAddress(t)}}}
+}
+
+func newValidationWorld(t *testing.T) *validationWorld {
+	t.Helper()
+	dir := t.TempDir()
+	coreLinks, node := newNodeProcess(t, dir)
+	w := &validationWorld{node: node}
 	var err error
 	if w.links, err = coreLinks.open(); err != nil {
 		t.Fatal(err)
@@ -348,8 +355,8 @@ func TestValidationNodeAnswersWithTheCoreSwitchedOff(t *testing.T) {
 		t.Errorf("/readyz does not say since when it was pushed:\n%s", text)
 	}
 	answers(t)
-	if _, text := w.node.get(t, w.node.config.MetricsAddress, "/metrics"); !strings.Contains(text, "terrace_replica_push_age_seconds ") || !strings.Contains(text, "terrace_replica_serials 4\n") {
-		t.Error("metrics lack the age of the last push, or the four serials (three and the responder's)")
+	if _, text := w.node.get(t, w.node.config.MetricsAddress, "/metrics"); !strings.Contains(text, "terrace_replica_push_age_seconds ") || !strings.Contains(text, "terrace_replica_as_of_age_seconds ") || !strings.Contains(text, "terrace_replica_serials 4\n") {
+		t.Error("metrics lack the age of the last push or of the answers, or the four serials (three and the responder's)")
 	}
 	if err := w.node.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)

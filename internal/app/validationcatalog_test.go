@@ -4,6 +4,7 @@ import (
 	"errors"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/terrace-pki/terrace/internal/ocsp"
 	"github.com/terrace-pki/terrace/internal/ocsp/ocsptest"
@@ -28,13 +29,23 @@ func TestReplicaSource(t *testing.T) {
 	issuer := ocsp.IssuerKey(replicatest.CA)
 	other := issuer
 	other.Generation = 2
-	filled := true
-	source := replicaSource{store, func() bool { return filled }}
+	known := replica.State{Filled: true, AsOf: replicatest.Now}
+	source := replicaSource{store, func() replica.State { return known }}
 	ocsptest.TestSource(t, source, issuer, other, serials)
 
-	filled = false
+	if got, err := source.AsOf(replicatest.Now.Add(time.Hour)); err != nil || !got.Equal(replicatest.Now) {
+		t.Errorf("as of %s, %v, want when the replica held everything", got, err)
+	}
+	known.Refilling = true
+	if _, err := source.Status(t.Context(), issuer, serials.Never); !errors.Is(err, errFilling) {
+		t.Errorf("a serial that is not held, while the replica is filled anew: %v, want errFilling", err)
+	}
+	known = replica.State{}
 	if _, err := source.Status(t.Context(), issuer, serials.Never); !errors.Is(err, errFilling) {
 		t.Errorf("a serial that is not held, while the replica is being filled: %v, want errFilling", err)
+	}
+	if _, err := source.AsOf(replicatest.Now); !errors.Is(err, errFilling) {
+		t.Errorf("as of, while the replica is being filled: %v, want errFilling", err)
 	}
 	if got, err := source.Status(t.Context(), issuer, serials.Revoked); err != nil || got.State != ocsp.Revoked {
 		t.Errorf("one that is held: %v, %v, want revoked", got, err)

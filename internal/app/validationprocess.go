@@ -57,6 +57,10 @@ func RunValidation(ctx context.Context, c ValidationConfig, log logr.Logger) (er
 	if err != nil {
 		return err
 	}
+	peer := solePeer{l.peers}
+	if err := peer.check(); err != nil {
+		return err
+	}
 	store, err := replicastore.Open(ctx, filepath.Join(c.DataDir, replicaFile))
 	if err != nil {
 		return fmt.Errorf("--data-dir: %w", err)
@@ -72,7 +76,7 @@ func RunValidation(ctx context.Context, c ValidationConfig, log logr.Logger) (er
 	if err != nil {
 		return fmt.Errorf("--push-address: %w", err)
 	}
-	server, err := link.NewServer(replica.ServerBounds(link.ServerConfig{Self: l.name, Key: l.key, Peers: l.peers, Log: log.WithName("link"),
+	server, err := link.NewServer(replica.ServerBounds(link.ServerConfig{Self: l.name, Key: l.key, Peers: peer, Log: log.WithName("link"),
 		Metrics: link.NewMetrics(metrics.Registry)}))
 	if err != nil {
 		return errors.Join(err, listener.Close())
@@ -96,7 +100,9 @@ func RunValidation(ctx context.Context, c ValidationConfig, log logr.Logger) (er
 	}
 	g, running := errgroup.WithContext(ctx)
 	for _, service := range append(servers, s.run, node.Run,
-		func(ctx context.Context) error { return server.Serve(ctx, listener, l.folder.ServerTLSFor(l.isPeer)) }) {
+		func(ctx context.Context) error {
+			return server.Serve(ctx, listener, l.folder.ServerTLSFor(func(name string) bool { return peer.check() == nil && l.isPeer(name) }))
+		}) {
 		g.Go(func() error { return service(running) })
 	}
 	return g.Wait()
@@ -119,11 +125,18 @@ func nodeHealth(h *health, node *replica.Node, l *links, now func() time.Time) {
 		if s.PushedAt.IsZero() {
 			return "never pushed"
 		}
-		return fmt.Sprintf("last pushed %s ago, at %s; position %d of %d, %d serials", now().Sub(s.PushedAt).Truncate(time.Second),
+		text := fmt.Sprintf("last pushed %s ago, at %s; position %d of %d, %d serials", now().Sub(s.PushedAt).Truncate(time.Second),
 			s.PushedAt.Format(time.RFC3339), s.Position, s.Head, s.Serials)
+		if !s.AsOf.IsZero() {
+			text += "; held everything at " + s.AsOf.Format(time.RFC3339)
+		}
+		if s.Refilling {
+			text += "; is being filled anew, since the ledger was restored from an older backup"
+		}
+		return text
 	})
 	h.tell(func() string {
-		if err := l.check(); err != nil {
+		if err := errors.Join(l.check(), solePeer{l.peers}.check()); err != nil {
 			return "links: " + err.Error()
 		}
 		return "links: files are in order"

@@ -24,7 +24,7 @@ type replicaServer struct {
 func newReplicaServer(address string, store replica.Store, log logr.Logger) (*replicaServer, error) {
 	s := &replicaServer{}
 	s.config.Store(&replica.Config{})
-	v, err := newValidationServer(address, replicaSource{store, func() bool { return s.node.Known().Filled }}, func(id string) validation.Catalog {
+	v, err := newValidationServer(address, replicaSource{store, func() replica.State { return s.node.Known() }}, func(id string) validation.Catalog {
 		return replicaCatalog(id, store, func() replica.Config { return *s.config.Load() })
 	}, log)
 	s.validationServer = v

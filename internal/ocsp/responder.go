@@ -29,7 +29,8 @@ type Config struct {
 	// Source is required.
 	Source Source
 	// Validity is nextUpdate - thisUpdate, MinValidity to MaxValidity. It is cut
-	// where the responder certificate ends.
+	// where the responder certificate ends. A source that is a copy may be older
+	// than it for no answer: then the responder says tryLater.
 	Validity time.Duration
 	// CacheSize is the number of signed responses that are kept: 0 means
 	// DefaultCacheSize, a negative number none.
@@ -97,7 +98,8 @@ type Meta struct {
 	States []State
 	// ThisUpdate and NextUpdate are those of the response, whole seconds.
 	ThisUpdate, NextUpdate time.Time
-	// RefreshAt is when this responder will sign anew: half-way to NextUpdate.
+	// RefreshAt is when this responder will sign anew: half-way from the signature
+	// to NextUpdate.
 	RefreshAt time.Time
 	// Reusable says that others may be given the response until RefreshAt: it
 	// has no nonce and one certificate, whose status is known.
@@ -113,8 +115,9 @@ type Meta struct {
 //   - malformedRequest when ParseRequest refuses it;
 //   - unauthorized when no certificate in it is of a CA that is served, since
 //     nobody may sign for those (RFC 6960 §2.3, RFC 5019 §2.2.3);
-//   - tryLater when the source or the device fails, or the responder
-//     certificate is not valid now: each may be right a minute later;
+//   - tryLater when the source or the device fails, what the source knows is
+//     older than a response is valid, or the responder certificate is not valid
+//     now: each may be right a minute later;
 //   - internalError when the signature does not verify;
 //   - else a BasicOCSPResponse with one answer for each CertID, in order.
 //
@@ -132,8 +135,14 @@ func (r *Responder) Respond(ctx context.Context, request []byte) ([]byte, Meta) 
 		return fail(Unauthorized, errors.New("respond to OCSP request: none of its issuers is served"))
 	}
 	// thisUpdate is before the look-up: the status was right then or later. And
-	// the look-up is before the cache, so that a revocation is seen at once.
+	// the look-up is before the cache, so that a revocation is seen at once. The
+	// time of the look-up is no part of the cache's key: what was signed as of an
+	// earlier time says so, and is valid until its own nextUpdate.
 	now := r.now()
+	asOf, err := r.source.AsOf(now)
+	if err != nil {
+		return fail(TryLater, fmt.Errorf("respond to OCSP request: %w", err))
+	}
 	statuses, err := r.statuses(ctx, authority, req.CertIDs)
 	if err != nil {
 		return fail(TryLater, fmt.Errorf("respond to OCSP request: %w", err))
@@ -148,7 +157,7 @@ func (r *Responder) Respond(ctx context.Context, request []byte) ([]byte, Meta) 
 			return entry.response, meta
 		}
 	}
-	response, meta := r.sign(authority, req, statuses, now)
+	response, meta := r.sign(authority, req, statuses, now, asOf)
 	if reusable && meta.Status == Successful {
 		meta.Reusable = true
 		r.cache.put(&cacheEntry{key: key, response: response, meta: meta})
@@ -195,19 +204,26 @@ func (r *Responder) statuses(ctx context.Context, a *Authority, ids []CertID) ([
 	return statuses, nil
 }
 
-func (r *Responder) sign(a *Authority, req *Request, statuses []Status, now time.Time) ([]byte, Meta) {
-	thisUpdate := now.UTC().Truncate(time.Second)
+func (r *Responder) sign(a *Authority, req *Request, statuses []Status, now, asOf time.Time) ([]byte, Meta) {
+	if asOf.After(now) { // the clock was set back
+		asOf = now
+	}
+	producedAt, thisUpdate := now.UTC().Truncate(time.Second), asOf.UTC().Truncate(time.Second)
 	nextUpdate := thisUpdate.Add(r.validity)
+	if !now.Before(nextUpdate) {
+		return fail(TryLater, fmt.Errorf("sign OCSP response: the statuses are those of %s, and a response is valid for %s: what is known must be brought up to date",
+			thisUpdate.Format(time.RFC3339), r.validity))
+	}
 	if end := a.certificate.NotAfter.UTC(); end.Before(nextUpdate) {
 		nextUpdate = end
 	}
-	if now.Before(a.certificate.NotBefore) || !thisUpdate.Before(nextUpdate) {
+	if now.Before(a.certificate.NotBefore) || !producedAt.Before(nextUpdate) {
 		return fail(TryLater, fmt.Errorf("sign OCSP response: responder certificate of %s is valid from %s to %s, not now", a.key.Authority,
 			a.certificate.NotBefore.UTC().Format(time.RFC3339), a.certificate.NotAfter.UTC().Format(time.RFC3339)))
 	}
-	data := responseData{keyID: a.keyID, producedAt: thisUpdate, nonce: req.Nonce, responses: make([]SingleResponse, len(statuses))}
+	data := responseData{keyID: a.keyID, producedAt: producedAt, nonce: req.Nonce, responses: make([]SingleResponse, len(statuses))}
 	meta := Meta{Status: Successful, States: make([]State, len(statuses)), ThisUpdate: thisUpdate, NextUpdate: nextUpdate,
-		RefreshAt: thisUpdate.Add(nextUpdate.Sub(thisUpdate) / 2)}
+		RefreshAt: producedAt.Add(nextUpdate.Sub(producedAt) / 2)}
 	for i, s := range statuses {
 		data.responses[i] = SingleResponse{CertID: req.CertIDs[i], Status: s, ThisUpdate: thisUpdate, NextUpdate: nextUpdate}
 		meta.States[i] = s.State

@@ -57,6 +57,12 @@ type Status struct {
 // revocation wrote is in every answer after it. An error means that the source
 // cannot be asked now; the responder then says tryLater and nothing else.
 // Status may be called concurrently, and returns soon after ctx ends.
+//
+// AsOf returns the time up to which everything is known that Status says after
+// this call, which is thisUpdate of the responses (RFC 6960 §2.4): now for a source
+// that is the record itself, an earlier time for a copy of it. An error means
+// that it is not known, as while a copy is made for the first time.
 type Source interface {
+	AsOf(now time.Time) (time.Time, error)
 	Status(ctx context.Context, issuer IssuerKey, serial pki.Serial) (Status, error)
 }

@@ -6,10 +6,17 @@ import (
 	"github.com/terrace-pki/terrace/internal/authority"
 )
 
+// shard names a list.
+type shard struct {
+	issuer authority.IssuerKey
+	number int32
+}
+
 // batches turns what the feed answered after a number into pushes that follow
 // each other. Changes of serials stay together; each list goes alone. accepted
-// says that an accepted spec changed. skipped is why a list was left out.
-func batches(changes []authority.Change, after, next int64) (pushes []Push, accepted bool, skipped error) {
+// says that an accepted spec changed. skipped is why lists were left out.
+func batches(changes []authority.Change, after, next int64) (pushes []Push, accepted bool, skipped map[shard]error) {
+	skipped = map[shard]error{}
 	current := Push{After: after, Next: after}
 	flush := func() {
 		if len(current.Changes) > 0 {
@@ -27,7 +34,7 @@ func batches(changes []authority.Change, after, next int64) (pushes []Push, acce
 		case c.Kind == authority.ChangeCRL && c.CRL != nil:
 			if len(c.CRL.DER) > MaxCRL {
 				// The statuses behind it matter more: OCSP answers from them.
-				skipped = fmt.Errorf("CRL %s has %d bytes, at most %d are pushed: raise spec.crl.shards of its CA",
+				skipped[shard{c.CRL.Issuer, c.CRL.Shard}] = fmt.Errorf("CRL %s has %d bytes, at most %d are pushed: raise spec.crl.shards of its CA",
 					c.CRL.Issuer.CRLFileName(c.CRL.Shard), len(c.CRL.DER), MaxCRL)
 				break
 			}

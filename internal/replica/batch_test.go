@@ -54,9 +54,28 @@ func TestBatches(t *testing.T) {
 			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Errorf("pushes (-want +got):\n%s", diff)
 			}
-			if accepted != c.wantAccepted || (skipped != nil) != (c.wantSkipped != "") || skipped != nil && !strings.Contains(skipped.Error(), c.wantSkipped) {
+			if accepted != c.wantAccepted || (len(skipped) > 0) != (c.wantSkipped != "") || len(skipped) > 0 && !strings.Contains(skipped[shard{issuer, 0}].Error(), c.wantSkipped) {
 				t.Errorf("accepted %t, skipped %v, want %t, %q", accepted, skipped, c.wantAccepted, c.wantSkipped)
 			}
 		})
+	}
+}
+
+func TestListThatIsTooLongIsToldUntilItsOwnShardGoesThrough(t *testing.T) {
+	a, b := authority.IssuerKey{Authority: "BusinessCA/ns/a", Generation: 1}, authority.IssuerKey{Authority: "BusinessCA/ns/b", Generation: 1}
+	list := func(issuer authority.IssuerKey, size int) []authority.Change {
+		return []authority.Change{{Seq: 11, Kind: authority.ChangeCRL, CRL: &authority.CRL{Issuer: issuer, Number: 1, DER: make([]byte, size)}}}
+	}
+	w := newWorker(NewSender(SenderConfig{}), Target{Name: "val-a"}, func() {})
+	for _, step := range []struct {
+		issuer authority.IssuerKey
+		size   int
+		told   bool
+	}{{a, MaxCRL + 1, true}, {b, 10, true}, {a, MaxCRL + 1, true}, {a, 10, false}} {
+		pushes, _, leftOut := batches(list(step.issuer, step.size), 10, 11)
+		w.noteLeftOut(leftOut, pushes)
+		if got := w.status().LastError; strings.Contains(got, a.CRLFileName(0)) != step.told {
+			t.Errorf("after a list of %s with %d bytes: last error %q, want one that names the list of a: %t", step.issuer.Authority, step.size, got, step.told)
+		}
 	}
 }

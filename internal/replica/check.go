@@ -15,6 +15,10 @@ func (p Push) Check() error {
 		return invalid("numbers: after %d, next %d, head %d: want 0 <= after <= next", p.After, p.Next, p.Head)
 	case len(p.Changes) > MaxChanges:
 		return invalid("changes: are %d, at most %d are allowed", len(p.Changes), MaxChanges)
+	case len(p.Anchor) > maxAnchor || len(p.Ledger) > maxAnchor:
+		return invalid("anchor and ledger: have %d and %d bytes, at most %d are allowed", len(p.Anchor), len(p.Ledger), maxAnchor)
+	case p.Refill && (p.Next != p.After || len(p.Changes) > 0 || p.CRL != nil):
+		return invalid("refill: comes with changes, a CRL or another next than after; send it alone")
 	case p.CRL != nil && len(p.Changes) > 0:
 		return invalid("CRL: comes with changes; send it alone")
 	}

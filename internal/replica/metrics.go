@@ -8,6 +8,7 @@ type SenderMetrics struct {
 	position *prometheus.GaugeVec
 	pushedAt *prometheus.GaugeVec
 	failures *prometheus.CounterVec
+	refills  *prometheus.CounterVec
 	changes  *prometheus.CounterVec
 }
 
@@ -23,18 +24,20 @@ func NewSenderMetrics(r prometheus.Registerer) *SenderMetrics {
 			Help: "When a validation node last confirmed a push, Unix time."}, node),
 		failures: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "terrace_validation_push_failures_total",
 			Help: "Attempts to push to a validation node that failed."}, node),
+		refills: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "terrace_validation_refills_total",
+			Help: "Refills of a validation node because the ledger was restored from an older backup."}, node),
 		changes: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "terrace_validation_pushed_changes_total",
 			Help: "Changes of serials that a validation node confirmed."}, node),
 	}
 	if r != nil {
-		r.MustRegister(m.backlog, m.position, m.pushedAt, m.failures, m.changes)
+		r.MustRegister(m.backlog, m.position, m.pushedAt, m.failures, m.refills, m.changes)
 	}
 	return m
 }
 
 // forget takes away what is known of a node that is no target any more.
 func (m *SenderMetrics) forget(node string) {
-	for _, v := range []interface{ DeleteLabelValues(...string) bool }{m.backlog, m.position, m.pushedAt, m.failures, m.changes} {
+	for _, v := range []interface{ DeleteLabelValues(...string) bool }{m.backlog, m.position, m.pushedAt, m.failures, m.refills, m.changes} {
 		v.DeleteLabelValues(node)
 	}
 }

@@ -150,14 +150,22 @@ func (n *Node) Push(ctx context.Context, p Push) (Pushed, error) {
 	if err := p.Check(); err != nil {
 		return Pushed{}, err
 	}
+	at := n.c.Now() // before it waits for another push: what it brings was right then or later
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	_, err := n.c.Store.Apply(ctx, p, n.c.Now())
+	refilling := n.state.Refilling
+	_, err := n.c.Store.Apply(ctx, p, at)
 	if err != nil && !errors.Is(err, ErrGap) {
 		return Pushed{}, errors.Join(err, n.refresh(ctx)) // it may have been persisted
 	}
 	if err := n.refresh(ctx); err != nil {
 		return Pushed{}, fmt.Errorf("take push: %w", err)
+	}
+	switch {
+	case !refilling && n.state.Refilling:
+		n.c.Log.Info("the ledger was restored from an older backup, or this replica is of an earlier release: it is filled anew; the statuses that it holds are served meanwhile")
+	case refilling && !n.state.Refilling:
+		n.c.Log.Info("the replica is filled anew", "position", n.state.Position, "serials", n.state.Serials)
 	}
 	return n.answer(), nil
 }

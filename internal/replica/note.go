@@ -1,7 +1,10 @@
 package replica
 
 import (
+	"cmp"
 	"errors"
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -37,17 +40,17 @@ func (w *worker) inStep() {
 	w.sender.c.Metrics.backlog.WithLabelValues(w.target.Name).Set(float64(w.seen.Backlog))
 }
 
-// noteLeftOut keeps why a list was not pushed until lists go through again.
-func (w *worker) noteLeftOut(err error, pushes []Push) {
-	lists := false
-	for _, p := range pushes {
-		lists = lists || p.CRL != nil
-	}
+// noteLeftOut keeps why lists are not pushed, each until the list of the same
+// shard goes through again.
+func (w *worker) noteLeftOut(leftOut map[shard]error, pushes []Push) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if err != nil || lists {
-		w.leftOut = err
+	for _, p := range pushes {
+		if p.CRL != nil {
+			delete(w.leftOut, shard{p.CRL.Issuer, p.CRL.Shard})
+		}
 	}
+	maps.Copy(w.leftOut, leftOut)
 }
 
 func (w *worker) pushedAt() time.Time {
@@ -63,7 +66,12 @@ func (w *worker) status() NodeStatus {
 	if s.State == InStep && s.Backlog > 0 && w.sender.c.Now().Sub(w.inStepAt) > inStepFor {
 		s.State = CatchingUp
 	}
-	if err := errors.Join(w.configErr, w.leftOut); s.LastError == "" && err != nil {
+	if s.LastError == "" && w.refilling {
+		s.State = CatchingUp
+		s.LastError = "the ledger was restored from an older backup, or the replica is of an earlier release: the node is being filled anew, and serves what it holds"
+	}
+	failures := slices.SortedFunc(maps.Values(w.leftOut), func(a, b error) int { return cmp.Compare(a.Error(), b.Error()) })
+	if err := errors.Join(append([]error{w.configErr}, failures...)...); s.LastError == "" && err != nil {
 		s.LastError = err.Error()
 	}
 	return s

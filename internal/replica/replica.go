@@ -27,6 +27,8 @@ const (
 	// MaxServices and MaxAuthorities bound a configuration.
 	MaxServices    = 64
 	MaxAuthorities = 1024
+	// maxAnchor is the length of the digests that tell ledgers apart, in bytes.
+	maxAnchor = 64
 	// maxChain is the number of certificates above a CA's own.
 	maxChain = 8
 )
@@ -97,6 +99,14 @@ type Push struct {
 	Next  int64 `json:"next"`
 	// Head is the ledger's highest number, so that the node knows its backlog.
 	Head int64 `json:"head"`
+	// Anchor is that of the change with the number Next (see authority.Feed), which
+	// the node keeps with its position and tells; Ledger is that of the first
+	// change of all, which tells one ledger from another. Both are empty at 0.
+	Anchor []byte `json:"anchor,omitempty"`
+	Ledger []byte `json:"ledger,omitempty"`
+	// Refill has a node whose position is After read the ledger again from 0: its
+	// ledger was restored from an older backup. It goes alone, with Next == After.
+	Refill bool `json:"refill,omitempty"`
 	// Config is sent when the node holds another one.
 	Config  *Config  `json:"config,omitempty"`
 	Changes []Change `json:"changes,omitempty"`
@@ -110,9 +120,17 @@ type State struct {
 	Position int64 `json:"position"`
 	// Head is the ledger's highest number as the last push told it.
 	Head int64 `json:"head"`
+	// Anchor and Ledger came with the push that made Position; empty at 0, and in
+	// a replica that an earlier release filled.
+	Anchor []byte `json:"anchor,omitempty"`
+	Ledger []byte `json:"ledger,omitempty"`
 	// Filled: it has held every change once. Before that, a serial that it does
 	// not hold may have been issued all the same.
 	Filled bool `json:"filled"`
+	// Refilling: it reads the ledger again from 0. Until it has come to the head
+	// and has dropped what was not confirmed, it keeps the statuses from before, and
+	// what it does not hold may have been issued all the same.
+	Refilling bool `json:"refilling,omitempty"`
 	// Revision and Digest of the configuration, zero when there is none.
 	Revision int64  `json:"revision"`
 	Digest   []byte `json:"digest,omitempty"`
@@ -120,6 +138,9 @@ type State struct {
 	Serials int64 `json:"serials"`
 	// PushedAt is when the last push was applied, zero when none ever was.
 	PushedAt time.Time `json:"pushedAt"`
+	// AsOf is when the replica last held everything that the ledger had, by the
+	// node's clock; zero when it never did. Its statuses were right then.
+	AsOf time.Time `json:"asOf"`
 }
 
 // Pushed is a node's answer.

@@ -2,8 +2,6 @@ package replica
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -167,19 +165,3 @@ func (s *Sender) Status(node string) (NodeStatus, bool) {
 // consumer is the node's name in the feed's positions, which are for people: a
 // node's own position is the truth.
 func consumer(node string) string { return "validation/" + node }
-
-// errAhead stops a node from being told half of another ledger.
-var errAhead = errors.New("the node is ahead of the ledger: the ledger was restored from an older backup, or the node was fed from another one. " +
-	"Stop the node, remove its replica file and start it: it is filled anew")
-
-// checkAhead compares a node's position with the ledger.
-func (s *Sender) checkAhead(ctx context.Context, position int64) (head int64, err error) {
-	head, err = s.c.Feed.Head(ctx)
-	if err != nil {
-		return 0, fmt.Errorf("read head of changes: %w", err)
-	}
-	if position > head {
-		return head, fmt.Errorf("position %d, head %d: %w", position, head, errAhead)
-	}
-	return head, nil
-}

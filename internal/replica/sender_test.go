@@ -297,3 +297,28 @@ func TestLongestListCrossesTheLink(t *testing.T) {
 		t.Errorf("a longer list: %v, want ErrInvalid", err)
 	}
 }
+
+func TestNodeThatMissesNothingKnowsThatItIsRight(t *testing.T) {
+	c, a := newCore(t), newEnd(t, "val-a")
+	c.issue(t, 1)
+	c.declare(t, a)
+	s := replica.NewSender(replica.SenderConfig{Feed: c.store, Sequenced: c.authorities.Sequenced, Source: c.responders, Log: logr.Discard(), Heartbeat: 50 * time.Millisecond,
+		Dial: func(replica.Target) (replica.Remote, error) { return replica.NewRemote(a.client) }})
+	stop := runFor(t, s.Run)
+	c.inStep(t, s, a)
+	before := a.node.Known()
+	eventually(t, "as of a later time with no change", func() bool {
+		known := a.node.Known()
+		if known.Position != before.Position { // the certificate of its responder came
+			before = known
+		}
+		return known.AsOf.Sub(before.AsOf) > 200*time.Millisecond && time.Since(known.AsOf) < time.Second
+	})
+	stop() // the core is switched off
+	before = a.node.Known()
+	time.Sleep(200 * time.Millisecond)
+	a.restart(t)
+	if known := a.node.Known(); !known.AsOf.Equal(before.AsOf) {
+		t.Errorf("without pushes and after a restart it is as of %s, want %s", known.AsOf, before.AsOf)
+	}
+}

@@ -17,10 +17,17 @@ type Store interface {
 	// It is idempotent and goes forward only: changes at or below the position,
 	// a list whose number is not higher than that held for its shard, and a
 	// configuration whose revision is not higher are left out; the position
-	// becomes the greater of itself and Next, and the replica counts as filled
-	// once it is not below Head. A push that begins after the
-	// position changes nothing and returns the state with ErrGap. at becomes
-	// PushedAt otherwise.
+	// becomes the greater of itself and Next, with the push's anchor, and the
+	// replica counts as filled once it is not below Head: then at becomes AsOf. A
+	// push that begins after the position changes nothing and returns the state
+	// with ErrGap. at becomes PushedAt otherwise.
+	//
+	// A refill whose After is the position makes it 0 and drops nothing yet; with
+	// another After it is left out. What comes while a replica is refilling
+	// replaces what is from before, also a list with a higher number. A push that
+	// ends at the head drops a bounded part of what no push has confirmed; the
+	// one that drops the last of it ends the refilling. A replica of an earlier
+	// release has no anchor; its position stays.
 	Apply(ctx context.Context, p Push, at time.Time) (State, error)
 	// State returns how far the replica has come, the zero State for a new one.
 	State(ctx context.Context) (State, error)

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/emmansun/gmsm/sm3"
+
+	"github.com/terrace-pki/terrace/internal/pki"
 )
 
 // Pauses of a worker.
@@ -37,6 +39,8 @@ type worker struct {
 	// Of run alone.
 	node       Pushed // as the node said last
 	known      bool   // node is what the node said last, not since a failure
+	downs      int    // times in a row that the node's position went down
+	refilledAt time.Time
 	config     Config // what the node is to serve
 	configAt   time.Time
 	configWait time.Duration
@@ -48,11 +52,12 @@ type worker struct {
 	seen      NodeStatus
 	inStepAt  time.Time
 	configErr error
-	leftOut   error
+	leftOut   map[shard]error // lists that are not pushed
+	refilling bool
 }
 
 func newWorker(s *Sender, t Target, stop func()) *worker {
-	return &worker{sender: s, target: t, stop: stop, woken: make(chan struct{}, 1)}
+	return &worker{sender: s, target: t, stop: stop, woken: make(chan struct{}, 1), leftOut: map[shard]error{}}
 }
 
 // saw notes that the ledger has changes up to head.
@@ -118,12 +123,22 @@ func (w *worker) round(ctx context.Context) error {
 		}
 		w.take(node)
 	}
-	head, err := w.sender.checkAhead(ctx, w.node.Position)
-	if err != nil {
-		return err
-	}
-	w.configure(ctx, false)
+	head, downs := int64(0), w.downs
 	for {
+		var restored bool
+		var err error
+		// The head is read before the changes: a node that holds up to it knew
+		// everything at this time.
+		if head, restored, err = w.sender.compare(ctx, w.node.State); err != nil {
+			return err
+		}
+		w.configure(ctx, false)
+		if restored {
+			if err := w.refill(ctx, head); err != nil {
+				return err
+			}
+			continue
+		}
 		after := w.node.Position
 		changes, next, err := w.sender.c.Feed.Changes(ctx, after, MaxChanges)
 		if err != nil {
@@ -146,10 +161,13 @@ func (w *worker) round(ctx context.Context) error {
 			}
 		}
 	}
-	if !w.configured() || !w.sender.c.Now().Before(w.pushedAt().Add(w.sender.c.Heartbeat)) {
-		if _, err := w.push(ctx, Push{After: w.node.Position, Next: w.node.Position, Head: max(head, w.node.Position)}); err != nil {
+	for w.node.Refilling || !w.configured() || !w.sender.c.Now().Before(w.pushedAt().Add(w.sender.c.Heartbeat)) {
+		if err := w.beat(ctx, head); err != nil {
 			return err
 		}
+	}
+	if w.downs == downs {
+		w.downs = 0
 	}
 	w.inStep()
 	w.keep(ctx)
@@ -159,15 +177,40 @@ func (w *worker) round(ctx context.Context) error {
 // take keeps what the node said and, when it has another key than before,
 // has the configuration looked at.
 func (w *worker) take(node Pushed) {
-	if !sameRequest(w.node.Request, node.Request) {
-		w.configWait = 0 // though not at once: a node that changes its key all the time costs serials
+	if !sameKey(w.node.Request, node.Request) {
+		w.configWait = 0 // though not at once, and the source bounds how many keys it certifies
 	}
 	w.node, w.known = node, true
+	w.mu.Lock()
+	w.refilling = node.Refilling
+	w.mu.Unlock()
 	w.sender.c.Metrics.position.WithLabelValues(w.target.Name).Set(float64(node.Position))
 }
 
-func sameRequest(a, b *ResponderRequest) bool {
-	return (a == nil) == (b == nil) && (a == nil || bytes.Equal(a.CSR, b.CSR))
+// sameKey says whether two requests are for one key; the same key may come with
+// another signature each time.
+func sameKey(a, b *ResponderRequest) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return bytes.Equal(a.CSR, b.CSR) || bytes.Equal(requestedKey(a), requestedKey(b))
+}
+
+// requestedKey is empty when the request cannot be read.
+func requestedKey(r *ResponderRequest) []byte {
+	csr, err := pki.ParseRequestDER(r.CSR)
+	if err != nil {
+		return nil
+	}
+	public, err := csr.SM2PublicKey()
+	if err != nil {
+		return nil
+	}
+	spki, err := pki.MarshalSPKI(public)
+	if err != nil {
+		return nil
+	}
+	return spki
 }
 
 // configured says whether the node holds the configuration.
@@ -203,6 +246,9 @@ func (w *worker) push(ctx context.Context, p Push) (back bool, err error) {
 		c.Revision = max(w.node.Revision+1, time.Now().UnixNano())
 		p.Config = &c
 	}
+	if err := w.place(ctx, &p); err != nil {
+		return false, err
+	}
 	w.known = false // until it has answered: it may have taken the push all the same
 	node, err := w.remote.Push(ctx, p)
 	if err != nil {
@@ -210,6 +256,12 @@ func (w *worker) push(ctx context.Context, p Push) (back bool, err error) {
 	}
 	w.take(node)
 	back = node.Position != p.Next
+	if back && node.Position < p.After && !p.Refill {
+		if w.downs++; w.downs > 1 {
+			w.known = false
+			return true, fmt.Errorf("push after %d: the node's position went down to %d, for the %d. time in a row: its store loses what it confirmed; look at its disk", p.After, node.Position, w.downs)
+		}
+	}
 	if back && node.Position >= p.After && node.Position < p.Next {
 		w.known = false
 		return true, fmt.Errorf("push after %d: the node answered position %d, want %d", p.After, node.Position, p.Next)
@@ -220,6 +272,18 @@ func (w *worker) push(ctx context.Context, p Push) (back bool, err error) {
 	w.confirmed(p)
 	w.keep(ctx)
 	return back, nil
+}
+
+// place adds what the node is to keep with its position.
+func (w *worker) place(ctx context.Context, p *Push) (err error) {
+	if p.Next == 0 || p.Refill {
+		return nil
+	}
+	if p.Ledger, err = w.sender.anchor(ctx, 1); err != nil {
+		return err
+	}
+	p.Anchor, err = w.sender.anchor(ctx, p.Next)
+	return err
 }
 
 // confirmed notes what the node holds now.

@@ -87,6 +87,13 @@ func (s *Service) certifyNode(ctx context.Context, spec Spec, node string, reque
 	if err != nil {
 		return fmt.Errorf("node %s: its request: %w", node, err)
 	}
+	spki, err := pki.MarshalSPKI(public)
+	if err == nil {
+		err = s.admitKey(node, spki)
+	}
+	if err != nil {
+		return fmt.Errorf("node %s: its request: %w", node, err)
+	}
 	if err := s.ensureAll(ctx, holder{spec: spec, node: node, public: public}); err != nil {
 		return fmt.Errorf("node %s: %w", node, err)
 	}

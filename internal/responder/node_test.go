@@ -129,6 +129,38 @@ func TestNodeWithAReplacedDeviceIsCertifiedAtOnce(t *testing.T) {
 	}
 }
 
+func TestNodeThatChangesItsKeyAllTheTimeCostsNoSerials(t *testing.T) {
+	p, clock := openNodes(t)
+	count := func() int64 {
+		t.Helper()
+		n, err := p.store.Count(t.Context(), caKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	first, second := nodeKey(t), nodeKey(t)
+	configure(t, p.responders, "val-a", requestFor(t, first))
+	configure(t, p.responders, "val-a", requestFor(t, second))
+	before := count()
+	for range 5 {
+		c, err := p.responders.Configure(t.Context(), "val-a", requestFor(t, nodeKey(t)))
+		if !errors.Is(err, ErrKeyTooSoon) || !strings.Contains(err.Error(), "val-a") {
+			t.Fatalf("a third key within the hour: %v, want ErrKeyTooSoon with the node's name", err)
+		}
+		if certified(t, c) == nil {
+			t.Error("the certificate from before is not served any more")
+		}
+	}
+	configure(t, p.responders, "val-a", requestFor(t, first)) // it may go back
+	configure(t, p.responders, "val-b", requestFor(t, nodeKey(t)))
+	if n := count(); n != before+1 {
+		t.Errorf("%d certificates were issued, want one: that of val-b", n-before)
+	}
+	clock.add(time.Hour)
+	configure(t, p.responders, "val-a", requestFor(t, nodeKey(t)))
+}
+
 func TestConfigurationIsGoodBesideAnError(t *testing.T) {
 	forged := requestFor(t, nodeKey(t))
 	forged.CSR[len(forged.CSR)-1] ^= 1

@@ -78,11 +78,12 @@ type Service struct {
 	specs  map[string]Spec                            // by ID
 	served map[string]map[authority.IssuerKey]*Served // by ID, with the node's name behind it for a node
 	failed map[string]error                           // of nodes, as served
+	keys   map[string]nodeKeys                        // by node
 }
 
 // New returns a service without responders; Load brings the accepted ones.
 func New(store authority.Store, authorities *authority.Service, now func() time.Time) *Service {
-	return &Service{store: store, authorities: authorities, now: now, specs: map[string]Spec{}, served: map[string]map[authority.IssuerKey]*Served{}, failed: map[string]error{}}
+	return &Service{store: store, authorities: authorities, now: now, specs: map[string]Spec{}, served: map[string]map[authority.IssuerKey]*Served{}, failed: map[string]error{}, keys: map[string]nodeKeys{}}
 }
 
 // Load takes up the accepted specs of the ledger.

@@ -136,6 +136,7 @@ type Source struct {
 	mu       sync.Mutex
 	statuses map[ocsp.IssuerKey]map[pki.Serial]ocsp.Status
 	err      error
+	asOf     time.Time
 }
 
 var _ ocsp.Source = (*Source)(nil)
@@ -158,6 +159,24 @@ func (s *Source) Fail(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.err = err
+}
+
+// SetAsOf makes the source a copy that was right at this time; zero: it is the
+// record itself.
+func (s *Source) SetAsOf(t time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asOf = t
+}
+
+// AsOf implements ocsp.Source.
+func (s *Source) AsOf(now time.Time) (time.Time, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.asOf.IsZero() {
+		return now, nil
+	}
+	return s.asOf, nil
 }
 
 // Status implements ocsp.Source.

@@ -58,6 +58,9 @@ func Store(t *testing.T, open func(t *testing.T) Database) {
 	t.Run("refuses a gap", func(t *testing.T) { testGap(t, open(t).Store) })
 	t.Run("lists", func(t *testing.T) { testLists(t, open(t).Store) })
 	t.Run("filled once", func(t *testing.T) { testFilled(t, open(t).Store) })
+	t.Run("anchors", func(t *testing.T) { testAnchors(t, open(t)) })
+	t.Run("as of", func(t *testing.T) { testAsOf(t, open(t).Store) })
+	t.Run("refill", func(t *testing.T) { testRefill(t, open(t).Store) })
 	t.Run("configuration", func(t *testing.T) { testConfig(t, open(t).Store) })
 }
 

@@ -24,15 +24,33 @@ func (s *Store) Apply(ctx context.Context, p replica.Push, at time.Time) (replic
 			return replica.ErrGap
 		}
 		w := &writer{tx: tx, issuers: map[authority.IssuerKey]int64{}}
+		if err := tx.QueryRowContext(ctx, `SELECT fill FROM node`).Scan(&w.fill); err != nil {
+			return err
+		}
 		if err := w.apply(ctx, p, &state); err != nil {
 			return err
 		}
 		state.PushedAt, state.Head = at.Truncate(time.Microsecond).UTC(), p.Head
-		state.Position = max(state.Position, p.Next)
-		state.Filled = state.Filled || state.Position >= p.Head
-		_, err = tx.ExecContext(ctx, `UPDATE node SET position = ?, head = ?, serials = ?, filled = ?, pushed_at = ?`,
-			state.Position, state.Head, state.Serials, state.Filled, at.UnixMicro())
-		return err
+		switch {
+		case p.Refill:
+			if p.After == state.Position {
+				w.fill++
+				state.Position, state.Anchor, state.Ledger, state.Refilling = 0, nil, nil, true
+			}
+		case p.Next >= state.Position:
+			state.Position, state.Anchor, state.Ledger = p.Next, p.Anchor, p.Ledger
+		}
+		if state.Position >= p.Head && !p.Refill {
+			if state.Refilling {
+				if err := w.sweep(ctx, &state); err != nil {
+					return fmt.Errorf("drop what was not confirmed: %w", err)
+				}
+			}
+			if !state.Refilling {
+				state.Filled, state.AsOf = true, state.PushedAt
+			}
+		}
+		return w.node(ctx, state)
 	})
 	switch {
 	case errors.Is(err, replica.ErrGap):
@@ -47,6 +65,18 @@ func (s *Store) Apply(ctx context.Context, p replica.Push, at time.Time) (replic
 type writer struct {
 	tx      *sql.Tx
 	issuers map[authority.IssuerKey]int64
+	fill    int64 // see schema/0002_refill.sql
+}
+
+// node writes how far the replica has come.
+func (w *writer) node(ctx context.Context, s replica.State) error {
+	var asOf any
+	if !s.AsOf.IsZero() {
+		asOf = s.AsOf.UnixMicro()
+	}
+	_, err := w.tx.ExecContext(ctx, `UPDATE node SET position = ?, head = ?, anchor = ?, ledger = ?, serials = ?, filled = ?, fill = ?, refilling = ?, pushed_at = ?, as_of = ?`,
+		s.Position, s.Head, s.Anchor, s.Ledger, s.Serials, s.Filled, w.fill, s.Refilling, s.PushedAt.UnixMicro(), asOf)
+	return err
 }
 
 func (w *writer) apply(ctx context.Context, p replica.Push, state *replica.State) error {
@@ -73,7 +103,7 @@ func (w *writer) statuses(ctx context.Context, changes []replica.Change, state *
 		return nil
 	}
 	// Most rows are new; the two statements tell new ones for the count.
-	insert, err := w.tx.PrepareContext(ctx, `INSERT INTO statuses (not_after, revoked_at, reason, issuer, serial) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`)
+	insert, err := w.tx.PrepareContext(ctx, `INSERT INTO statuses (not_after, revoked_at, reason, fill, issuer, serial) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`)
 	if err != nil {
 		return err
 	}
@@ -96,7 +126,7 @@ func (w *writer) statuses(ctx context.Context, changes []replica.Change, state *
 			state.Serials++
 			continue
 		}
-		if _, err := w.tx.ExecContext(ctx, `UPDATE statuses SET not_after = ?, revoked_at = ?, reason = ? WHERE issuer = ? AND serial = ?`, args...); err != nil {
+		if _, err := w.tx.ExecContext(ctx, `UPDATE statuses SET not_after = ?, revoked_at = ?, reason = ?, fill = ? WHERE issuer = ? AND serial = ?`, args...); err != nil {
 			return fmt.Errorf("write status of serial %s: %w", c.Serial, err)
 		}
 	}
@@ -116,7 +146,7 @@ func (w *writer) row(ctx context.Context, s replica.Status) ([]any, error) {
 	if s.Revocation != nil {
 		revokedAt, reason = s.Revocation.At.UnixMicro(), int(s.Revocation.Reason)
 	}
-	return []any{s.NotAfter.Unix(), revokedAt, reason, issuer, serial}, nil
+	return []any{s.NotAfter.Unix(), revokedAt, reason, w.fill, issuer, serial}, nil
 }
 
 // issuer returns the row of an issuer and makes it when it is new.
@@ -134,15 +164,16 @@ func (w *writer) issuer(ctx context.Context, k authority.IssuerKey) (int64, erro
 	return id, nil
 }
 
-// crl keeps a list in place of one with a lower number.
+// crl keeps a list in place of one with a lower number, and of one from before
+// the refill whatever its number: a restored ledger counts on from an older one.
 func (w *writer) crl(ctx context.Context, c authority.CRL) error {
 	issuer, err := w.issuer(ctx, c.Issuer)
 	if err != nil {
 		return err
 	}
-	_, err = w.tx.ExecContext(ctx, `INSERT INTO crls (issuer, shard, number, this_update, next_update, der) VALUES (?, ?, ?, ?, ?, ?)
+	_, err = w.tx.ExecContext(ctx, `INSERT INTO crls (issuer, shard, number, this_update, next_update, der, fill) VALUES (?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (issuer, shard) DO UPDATE SET number = excluded.number, this_update = excluded.this_update,
-		next_update = excluded.next_update, der = excluded.der WHERE excluded.number > crls.number`,
-		issuer, c.Shard, c.Number, c.ThisUpdate.Unix(), c.NextUpdate.Unix(), c.DER)
+		next_update = excluded.next_update, der = excluded.der, fill = excluded.fill WHERE excluded.number > crls.number OR excluded.fill > crls.fill`,
+		issuer, c.Shard, c.Number, c.ThisUpdate.Unix(), c.NextUpdate.Unix(), c.DER, w.fill)
 	return err
 }

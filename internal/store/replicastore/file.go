@@ -19,7 +19,7 @@ import (
 var schema embed.FS
 
 // schemaVersion is that of the highest file in schema.
-const schemaVersion = 1
+const schemaVersion = 2
 
 const (
 	// busyTimeout is how long a write waits for another process, such as a backup.
@@ -90,14 +90,16 @@ func migrate(ctx context.Context, db *sql.DB) error {
 		if have == schemaVersion {
 			return nil
 		}
-		text, err := schema.ReadFile("schema/0001_replica.sql")
-		if err != nil {
-			return err
+		for _, file := range []string{"schema/0001_replica.sql", "schema/0002_refill.sql"}[have:] {
+			text, err := schema.ReadFile(file)
+			if err != nil {
+				return err
+			}
+			if _, err := tx.ExecContext(ctx, string(text)); err != nil {
+				return fmt.Errorf("apply %s: %w", file, err)
+			}
 		}
-		if _, err := tx.ExecContext(ctx, string(text)); err != nil {
-			return fmt.Errorf("apply schema: %w", err)
-		}
-		_, err = tx.ExecContext(ctx, fmt.Sprintf(`PRAGMA user_version = %d`, schemaVersion))
+		_, err := tx.ExecContext(ctx, fmt.Sprintf(`PRAGMA user_version = %d`, schemaVersion))
 		return err
 	})
 }

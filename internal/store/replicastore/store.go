@@ -82,11 +82,14 @@ type querier interface {
 
 func readState(ctx context.Context, q querier) (replica.State, error) {
 	var state replica.State
-	var pushed sql.NullInt64
-	err := q.QueryRowContext(ctx, `SELECT position, head, serials, filled, pushed_at, revision, digest FROM node`).Scan(
-		&state.Position, &state.Head, &state.Serials, &state.Filled, &pushed, &state.Revision, &state.Digest)
+	var pushed, asOf sql.NullInt64
+	err := q.QueryRowContext(ctx, `SELECT position, head, anchor, ledger, serials, filled, refilling, pushed_at, as_of, revision, digest FROM node`).Scan(
+		&state.Position, &state.Head, &state.Anchor, &state.Ledger, &state.Serials, &state.Filled, &state.Refilling, &pushed, &asOf, &state.Revision, &state.Digest)
 	if pushed.Valid {
 		state.PushedAt = time.UnixMicro(pushed.Int64).UTC()
+	}
+	if asOf.Valid {
+		state.AsOf = time.UnixMicro(asOf.Int64).UTC()
 	}
 	return state, err
 }

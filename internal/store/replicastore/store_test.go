@@ -1,11 +1,13 @@
 package replicastore
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/terrace-pki/terrace/internal/replica"
 	"github.com/terrace-pki/terrace/internal/replica/replicatest"
@@ -86,5 +88,51 @@ func TestStatusIsOneDescent(t *testing.T) {
 	}
 	if err := rows.Err(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+func TestReplicaOfTheFirstSchema(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "replica.db")
+	text, err := schema.ReadFile("schema/0001_replica.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := connect(path, nil, 1)
+	_, err = old.Exec(string(text) + `; PRAGMA user_version = 1;
+		UPDATE node SET position = 3, head = 3, serials = 1, filled = 1, pushed_at = 1000000;
+		INSERT INTO issuers (id, authority, generation) VALUES (1, 'BusinessCA/ns/province', 1);
+		INSERT INTO statuses (issuer, serial, not_after) VALUES (1, x'01', 99)`)
+	if err := errors.Join(err, old.Close()); err != nil {
+		t.Fatal(err)
+	}
+	s := openFor(t, path)
+	state, err := s.State(t.Context())
+	if err != nil || state.Position != 3 || len(state.Anchor) != 0 || !state.AsOf.Equal(time.Unix(1, 0)) {
+		t.Errorf("state %+v, %v, want position 3 without an anchor, as of its last push", state, err)
+	}
+	if _, err := s.Status(t.Context(), replicatest.CA, "01"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestDroppingGoesByParts(t *testing.T) {
+	before := maxSweep
+	t.Cleanup(func() { maxSweep = before })
+	maxSweep = 2
+	s := openFor(t, filepath.Join(t.TempDir(), "replica.db"))
+	p := replica.Push{Next: 5, Head: 5}
+	for n := range int64(5) {
+		p.Changes = append(p.Changes, replicatest.Good(n+1, replicatest.Serial(n)))
+	}
+	for i, c := range []struct {
+		push    replica.Push
+		serials int64
+		done    bool
+	}{{p, 5, true}, {replica.Push{After: 5, Next: 5, Refill: true}, 5, false}, {replica.Push{Next: 1, Head: 1, Changes: p.Changes[:1]}, 3, false},
+		{replica.Push{After: 1, Next: 1, Head: 1}, 1, false}, {replica.Push{After: 1, Next: 1, Head: 1}, 1, true}} {
+		state, err := s.Apply(t.Context(), c.push, replicatest.Now)
+		if err != nil || state.Serials != c.serials || state.Refilling == c.done {
+			t.Errorf("push %d: %+v, %v, want %d serials, done %t", i, state, err, c.serials, c.done)
+		}
 	}
 }

@@ -140,3 +140,20 @@ func scanAll[T any](rows *sql.Rows, scan func(*sql.Rows) (T, error)) (all []T, e
 	})
 	return all, err
 }
+
+// BulkText is a statement with the number of its parameters.
+type BulkText struct {
+	SQL        string
+	Parameters int
+}
+
+// BulkTexts returns the statements that look up or change rows of the ledger for
+// a slice, by name, with as many rows of parameters: for the dialects' tests of plans.
+func BulkTexts(d Dialect, rows int) map[string]BulkText {
+	all := map[string]BulkText{}
+	for name, b := range map[string]*bulk{"lookup": &lookup, "recordIntent": &recordIntent, "recordIssued": &recordIssued, "withdraw": &withdraw,
+		"recordsBySerial": &recordsBySerial} {
+		all[name] = BulkText{b.text(d, rows), b.fixed + rows*len(b.columns)}
+	}
+	return all
+}

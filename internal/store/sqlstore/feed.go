@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/emmansun/gmsm/sm3"
+
 	"github.com/terrace-pki/terrace/internal/authority"
 	"github.com/terrace-pki/terrace/internal/pki"
 )
@@ -113,6 +115,27 @@ func (s *Store) Head(ctx context.Context) (int64, error) {
 	var last int64
 	err := s.c.Reader.QueryRowContext(ctx, `SELECT last FROM feed_head WHERE one = 1`).Scan(&last)
 	return last, s.failed("read feed head", err)
+}
+
+// Anchor is a digest of a numbered row; see [authority.Feed]. It is kept by
+// consumers: its form stays as it is.
+func (s *Store) Anchor(ctx context.Context, seq int64) ([]byte, error) {
+	const operation = "read feed anchor"
+	var kind string
+	var serial, name, issuer sql.NullString
+	var generation, shard sql.NullInt64
+	var created int64
+	err := s.c.Reader.QueryRowContext(ctx, `SELECT kind, serial, name, authority, generation, shard, created_at FROM feed WHERE seq = $1`, seq).Scan(
+		&kind, &serial, &name, &issuer, &generation, &shard, &created)
+	if notFound(err) {
+		err = fmt.Errorf("change %d: %w", seq, authority.ErrNotFound)
+	}
+	if err != nil {
+		return nil, s.failed(operation, err)
+	}
+	// Quoted, so that no field runs into the next.
+	sum := sm3.Sum(fmt.Appendf(nil, "terrace/feed/v1 %d %q %q %q %q %d %d %d", seq, kind, serial.String, name.String, issuer.String, generation.Int64, shard.Int64, created))
+	return sum[:], nil
 }
 
 // Position returns what a consumer last confirmed, 0 for a new one.
