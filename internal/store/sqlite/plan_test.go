@@ -4,6 +4,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/terrace-pki/terrace/internal/authority"
+	"github.com/terrace-pki/terrace/internal/store/sqlstore"
 )
 
 // The texts are those of sqlstore. At ten million certificates these must read a range of an index, or one row:
@@ -46,5 +49,35 @@ func TestPlansReadIndices(t *testing.T) {
 				t.Errorf("plan %q, want %q in it", text, tc.want)
 			}
 		})
+	}
+}
+
+// A slice of any size looks its rows up, one by one: SQLite must not find that
+// reading the whole table is cheaper.
+func TestSlicesReadIndices(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "ledger.db")
+	openFor(t, Config{Path: path, TakeOver: true})
+	db := connect(path, nil, 1)
+	defer db.Close()
+	for _, size := range []int{1, 2, 32, 128, authority.MaxSlice} {
+		for name, text := range sqlstore.BulkTexts(sqlstore.Dialect{Name: "sqlite", Blob: "BLOB", QuestionMark: true}, size) {
+			rows, err := db.Query(`EXPLAIN QUERY PLAN `+text.SQL, make([]any, text.Parameters)...)
+			if err != nil {
+				t.Fatalf("%s of %d: %v", name, size, err)
+			}
+			for rows.Next() {
+				var id, parent, unused int
+				var step string
+				if err := rows.Scan(&id, &parent, &unused, &step); err != nil {
+					t.Fatal(err)
+				}
+				if strings.HasPrefix(step, "SCAN serials") || strings.HasPrefix(step, "SCAN i ") || strings.HasPrefix(step, "SCAN s ") || strings.Contains(step, "AUTOMATIC") {
+					t.Errorf("%s of %d rows: step %q", name, size, step)
+				}
+			}
+			if err := rows.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 }

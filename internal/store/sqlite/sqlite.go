@@ -131,11 +131,16 @@ func prepareFile(path string, create bool) error {
 	return f.Close()
 }
 
+// cacheKiB of pages that the writer, and each reader, keeps at most: the inner
+// pages of the indexes of some ten million serials.
+const cacheKiB = 64 << 10
+
 func connect(path string, extra url.Values, most int) *sql.DB {
 	q := url.Values{
 		"_journal_mode": {"WAL"}, "_synchronous": {"FULL"}, "_foreign_keys": {"1"},
 		"_busy_timeout":    {fmt.Sprint(busyTimeout.Milliseconds())},
 		"_stmt_cache_size": {fmt.Sprint(statements)},
+		"_cache_size":      {fmt.Sprint(-cacheKiB)},
 	}
 	for k, v := range extra {
 		q[k] = v
