@@ -14,7 +14,8 @@ var ErrBusy = errors.New("too much was published during the audit; it is to be r
 
 // Audit compares the master with what is desired, repairs it, and counts what
 // had been changed behind our back. What is published while it runs is left to
-// Publish and never counted. Memory does not grow with the directory.
+// Publish and never counted. What the master refuses does not keep the rest from
+// being repaired, and is the error at the end. Memory does not grow with the directory.
 func (p *Publisher) Audit(ctx context.Context, desired Desired) (Drift, error) {
 	p.mu.Lock()
 	if p.recent != nil {
@@ -29,6 +30,7 @@ func (p *Publisher) Audit(ctx context.Context, desired Desired) (Drift, error) {
 		p.mu.Unlock()
 	}()
 	var drift Drift
+	var refused refusals
 	want := func(ctx context.Context, yield func(Entry) error) error {
 		if err := yield(p.layout.root); err != nil {
 			return err
@@ -46,13 +48,35 @@ func (p *Publisher) Audit(ctx context.Context, desired Desired) (Drift, error) {
 	}
 	err := Compare(ctx, want, have, func(part []Difference) error {
 		return wantsOf(ctx, part, want, func(wants []Want) error {
-			n, err := p.repairChunk(ctx, wants)
+			n, err := p.repairEach(ctx, wants, &refused)
 			drift = drift.plus(n)
 			return err
 		})
 	})
+	if err == nil && refused.count > 0 {
+		err = fmt.Errorf("%d entries are refused, at last: %w", refused.count, refused.last)
+	}
 	if err != nil {
 		return drift, fmt.Errorf("audit: %w", err)
+	}
+	return drift, nil
+}
+
+// repairEach repairs a chunk, one by one when the master refuses one of it.
+func (p *Publisher) repairEach(ctx context.Context, wants []Want, refused *refusals) (Drift, error) {
+	drift, err := p.repairChunk(ctx, wants)
+	if !isRefusal(err) || errors.Is(err, ErrBusy) {
+		return drift, err
+	}
+	for i := range wants {
+		n, err := p.repairChunk(ctx, wants[i:i+1])
+		if isRefusal(err) && !errors.Is(err, ErrBusy) {
+			refused.add(wants[i].DN, err)
+			continue
+		}
+		if drift = drift.plus(n); err != nil {
+			return drift, err
+		}
 	}
 	return drift, nil
 }
@@ -121,7 +145,7 @@ func (p *Publisher) repairChunk(ctx context.Context, wants []Want) (Drift, error
 	})
 	drift, err := p.repairNow(ctx, wants)
 	if errors.Is(err, ErrNotFound) {
-		if err := p.ensureParents(ctx, wants); err != nil {
+		if _, err := p.ensureParents(ctx, wants); err != nil {
 			return Drift{}, fmt.Errorf("make parents: %w", err)
 		}
 		drift, err = p.repairNow(ctx, wants)

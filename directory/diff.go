@@ -9,9 +9,14 @@ import (
 	"strings"
 )
 
-// maxHeld is how many entries of each side one pass of a comparison keeps, as
-// a DN and a digest each: some 150 MB.
-const maxHeld = 500_000
+// maxHeld is how many entries of each side one pass of a comparison keeps, as a
+// DN as it is, a normalized one and a digest each: some 500 bytes with DNs of 120
+// bytes, so 100 MB for both sides, and twice that with what the collector has not
+// freed yet.
+const maxHeld = 100_000
+
+// grownMargin is how many entries a pass may find beyond twice those of the pass before.
+const grownMargin = 10_000
 
 // buckets is how many parts a directory is compared in: 64 Ki, 24 bytes each a side.
 const buckets = 1 << 16
@@ -64,12 +69,13 @@ func driftOf(wants []Want, present []*Entry) Drift {
 }
 
 // Compare finds the differences between two listings in memory that does not
-// grow with them. Up to 500,000 entries a side, each listing is read once.
+// grow with them. Up to 100,000 entries a side, each listing is read once.
 // Larger ones are first summed up in 65,536 buckets by the digest of the DN;
 // only the entries of buckets whose sums differ are then looked at, in as many
 // further passes as bounded memory takes. Equal directories, of any size, take
 // the first pass alone; a server that lacks nearly everything of a large
-// directory should be loaded with LDIF instead.
+// directory should be loaded with LDIF instead. A further pass that finds far more
+// than the first one counted is an error, so that no server fills our memory.
 //
 // yield is called once for each pass with differences, parents before
 // children. Digests are SM3, salted freshly for each comparison.
@@ -94,11 +100,11 @@ func compare(ctx context.Context, want, have Listing, limit int, yield func([]Di
 		return yieldDifferences(wanted.held, present.held, yield)
 	}
 	for _, part := range differing(wanted, present, limit) {
-		heldWant, err := c.hold(ctx, want, part)
+		heldWant, err := c.hold(ctx, want, part, wanted)
 		if err != nil {
 			return fmt.Errorf("compare: read what is wanted: %w", err)
 		}
-		heldHave, err := c.hold(ctx, have, part)
+		heldHave, err := c.hold(ctx, have, part, present)
 		if err != nil {
 			return fmt.Errorf("compare: read what is there: %w", err)
 		}
@@ -177,9 +183,16 @@ func differing(want, have *summary, limit int) []map[int]bool {
 	return parts
 }
 
-func (c comparison) hold(ctx context.Context, list Listing, part map[int]bool) (map[string]held, error) {
+func (c comparison) hold(ctx context.Context, list Listing, part map[int]bool, before *summary) (map[string]held, error) {
 	kept := map[string]held{}
+	var expected, read int64
+	for _, n := range before.counts {
+		expected += n
+	}
 	err := list(ctx, func(e Entry) error {
+		if read++; read > 2*expected+grownMargin {
+			return fmt.Errorf("more than %d entries where the pass before counted %d; is to be compared again", read-1, expected)
+		}
 		key, err := NormalizeDN(e.DN)
 		if err != nil {
 			return err

@@ -128,3 +128,44 @@ func TestPlan(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+func TestComparisonEndsWhenAPassFindsFarMore(t *testing.T) {
+	entry := func(i int) Entry {
+		name := fmt.Sprintf("cn=%d,dc=cn", i)
+		return NewEntry(name, text("cn", fmt.Sprint(i)))
+	}
+	passes, seen := 0, 0
+	growing := func(_ context.Context, yield func(Entry) error) error {
+		n := 50
+		if passes++; passes > 1 {
+			n = 1_000_000_000 // a server that fills our memory
+		}
+		for seen = range n {
+			if err := yield(entry(seen)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	err := compare(t.Context(), listOf(entry(-1)), growing, 10, func([]Difference) error { return nil })
+	if err == nil || seen > 2*50+grownMargin {
+		t.Errorf("got %v after %d entries, want an error", err, seen)
+	}
+}
+
+func TestOverlap(t *testing.T) {
+	for _, test := range []struct {
+		a, b string
+		want bool
+	}{
+		{"dc=example,dc=cn", "DC=Example, dc=cn", true},
+		{"ou=a,dc=example,dc=cn", "dc=example,dc=cn", true},
+		{"dc=example,dc=cn", "ou=a,dc=example,dc=cn", true},
+		{"ou=a,dc=example,dc=cn", "ou=b,dc=example,dc=cn", false},
+		{"ou=a,dc=cn", "ou=aa,dc=cn", false},
+	} {
+		if got, err := Overlap(test.a, test.b); err != nil || got != test.want {
+			t.Errorf("%q and %q: got %t, %v; want %t", test.a, test.b, got, err, test.want)
+		}
+	}
+}

@@ -196,3 +196,16 @@ func (d dn) child(rdn ...ava) dn { return append(dn{rdn}, d...) }
 func (d dn) within(base dn) bool {
 	return len(d) >= len(base) && d[len(d)-len(base):].key() == base.key()
 }
+
+// Overlap says whether one of two DNs stands in the subtree of the other.
+func Overlap(a, b string) (bool, error) {
+	x, err := parseDN(a)
+	if err != nil {
+		return false, err
+	}
+	y, err := parseDN(b)
+	if err != nil {
+		return false, err
+	}
+	return x.within(y) || y.within(x), nil
+}

@@ -51,9 +51,11 @@ func (m cursorMap) Save(slave string, c directory.Cursor) error { m[slave] = c; 
 
 func (f *field) newPusher(t *testing.T) {
 	t.Helper()
-	config := directory.PusherConfig{Base: base, Master: f.master.Client(t, slapdtest.Replicator), Cursors: f.cursors, Interval: 20 * time.Millisecond}
+	master := f.master.Client(t, slapdtest.Replicator)
+	config := directory.PusherConfig{Base: base, Master: master, MasterConnections: master.Connections, Cursors: f.cursors, Interval: 20 * time.Millisecond}
 	for i, s := range f.slaves {
-		config.Slaves = append(config.Slaves, directory.Slave{Name: fmt.Sprintf("slave-%d", i+1), Server: s.Client(t, slapdtest.Writer)})
+		slave := s.Client(t, slapdtest.Writer)
+		config.Slaves = append(config.Slaves, directory.Slave{Name: fmt.Sprintf("slave-%d", i+1), Server: slave, Connections: slave.Connections})
 	}
 	var err error
 	if f.pusher, err = directory.NewPusher(config); err != nil {

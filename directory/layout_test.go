@@ -1,6 +1,7 @@
 package directory_test
 
 import (
+	"bytes"
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"strings"
@@ -104,7 +105,15 @@ func TestPublicWithholdsIdentityNumbers(t *testing.T) {
 		"a name": {subject: directorytest.Person(1)},
 		"another extension of a standard": {subject: directorytest.Person(1),
 			extensions: []pkix.Extension{directorytest.Extension(asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 48, 1, 5})}},
-		"a short number": {subject: pkix.Name{CommonName: "server 20261124"}},
+		"a short number":              {subject: pkix.Name{CommonName: "server 12345"}},
+		"letters with few digits":     {subject: pkix.Name{CommonName: "department12345"}},
+		"short numbers side by side":  {subject: pkix.Name{CommonName: "10.0.0.1 2026-11-24"}},
+		"identity number in parts":    {subject: pkix.Name{CommonName: "Zhang San 110101-19900307-1234"}, want: true},
+		"identity number with spaces": {subject: pkix.Name{CommonName: "Zhang San 110101 19900307 123X"}, want: true},
+		"with dots and slashes":       {subject: pkix.Name{CommonName: "110101.19900307/123"}, want: true},
+		"passport":                    {subject: pkix.Name{CommonName: "Zhang San passport E12345678"}, want: true},
+		"identity number in an otherName of UTF-16": {subject: directorytest.Person(1), want: true,
+			extensions: []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 17}, Value: utf16Name("110101199003071234")}}},
 		"extension under an OID that a profile chose": {subject: directorytest.Person(1), want: true,
 			extensions: []pkix.Extension{directorytest.Extension(asn1.ObjectIdentifier{1, 2, 3, 4})}},
 		"extension of GB/T 20518": {subject: directorytest.Person(1), want: true,
@@ -130,6 +139,19 @@ func TestPublicWithholdsIdentityNumbers(t *testing.T) {
 			}
 		})
 	}
+}
+
+// utf16Name is a subjectAltName whose otherName has a BMPString.
+func utf16Name(s string) []byte {
+	octets := []byte{}
+	for _, r := range s {
+		octets = append(octets, 0, byte(r))
+	}
+	wrap := func(tag byte, parts ...[]byte) []byte {
+		content := bytes.Join(parts, nil)
+		return append([]byte{tag, byte(len(content))}, content...)
+	}
+	return wrap(0x30, wrap(0xA0, []byte{0x06, 0x02, 0x2A, 0x03}, wrap(0xA0, wrap(0x1E, octets))))
 }
 
 func TestBadPublications(t *testing.T) {

@@ -72,8 +72,14 @@ type Want struct {
 // In a Public directory a certificate is withheld when it has an extension other
 // than those of harmlessExtensions, as identity extensions are (GB/T 20518, or
 // under any OID that a profile names), a subject attribute serialNumber, UID or
-// uniqueIdentifier, or 15 or more digits in a row in the subject or in
-// subjectAltName, as resident identity numbers (GB 11643) are put into names.
+// uniqueIdentifier, or what looks like an identity number in the subject or in
+// subjectAltName: 15 or more digits in a row, between which spaces, hyphens, dots,
+// slashes and NULs do not count, as resident identity numbers (GB 11643) are put
+// into names; or a word of 8 or more letters A to Z and digits with 6 or more
+// digits, as passports are numbered. This is a heuristic: it withholds dates and
+// telephone numbers too, and does not know a number that is written in words or
+// spread over several attributes. What must not be shown is not to be put into
+// the subject of a certificate that is published.
 func (l *Layout) Want(p Publication) (Want, error) {
 	w, err := l.want(p)
 	if err != nil {
@@ -252,16 +258,35 @@ func showsIdentity(cert *smx509.Certificate) bool {
 	return false
 }
 
-// hasLongNumber says whether 15 digits stand in a row: the length of a
-// first-generation resident identity number.
+// Lengths of what hasLongNumber takes for an identity number.
+const (
+	longNumber  = 15 // digits of a first-generation resident identity number
+	documentLen = 8  // characters of a document's number, such as a passport's
+	documentMin = 6  // digits among them
+)
+
+// hasLongNumber says whether an identity number may stand in a text; see
+// [Layout.Want]. NULs are in a BMPString whose octets are read as they are.
 func hasLongNumber(s string) bool {
-	run := 0
+	digits := 0             // in a row, separators aside
+	length, numeric := 0, 0 // of the word, and its digits
 	for _, r := range s {
-		if !unicode.IsDigit(r) {
-			run = 0
-			continue
+		letter := 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z'
+		switch {
+		case unicode.IsDigit(r):
+			digits++
+			length++
+			numeric++
+		case letter:
+			digits = 0
+			length++
+		case r == 0:
+		case strings.ContainsRune(" -./", r):
+			length, numeric = 0, 0
+		default:
+			digits, length, numeric = 0, 0, 0
 		}
-		if run++; run == 15 {
+		if digits >= longNumber || length >= documentLen && numeric >= documentMin {
 			return true
 		}
 	}

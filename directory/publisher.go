@@ -33,6 +33,8 @@ type Published struct {
 	Unchanged int
 	// Withheld: valid certificates that this directory may not show.
 	Withheld int
+	// Base: the base entry had to be made, as on a master that is new or was emptied.
+	Base bool
 }
 
 // Publisher writes publications to the master (发布).
@@ -86,10 +88,13 @@ func (p *Publisher) publish(ctx context.Context, wants []Want) (Published, error
 	}
 	n, err := p.write(ctx, wants)
 	if errors.Is(err, ErrNotFound) {
-		if err := p.ensureParents(ctx, wants); err != nil {
+		base, err := p.ensureParents(ctx, wants)
+		if err != nil {
 			return n, fmt.Errorf("make parents: %w", err)
 		}
 		n, err = p.write(ctx, wants)
+		n.Base = base
+		return n, err
 	}
 	return n, err
 }
@@ -129,13 +134,14 @@ func (p *Publisher) write(ctx context.Context, wants []Want) (Published, error) 
 }
 
 // ensureParents makes the base and the entries of CAs that certificates came
-// before; what a CA's own publication says is added by it later.
-func (p *Publisher) ensureParents(ctx context.Context, wants []Want) error {
+// before; what a CA's own publication says is added by it later. It says whether
+// the base was missing.
+func (p *Publisher) ensureParents(ctx context.Context, wants []Want) (madeBase bool, err error) {
 	parents := map[string]Want{p.layout.Base(): {DN: p.layout.Base(), Entry: &p.layout.root}}
 	for _, w := range wants {
 		d, err := parseDN(w.DN)
 		if err != nil {
-			return err
+			return false, err
 		}
 		if parent := d[1:]; w.Entry != nil && len(parent) == len(p.layout.base)+1 {
 			e := NewEntry(parent.String(), text("objectClass", "organizationalUnit", "pkiCA"), text("ou", parent[0][0].value))
@@ -148,19 +154,21 @@ func (p *Publisher) ensureParents(ctx context.Context, wants []Want) error {
 	list := slices.Collect(maps.Values(parents))
 	have, err := p.master.Get(ctx, wantDNs(list))
 	if err != nil {
-		return err
+		return false, err
 	}
 	// Only what is missing: a CA that is there has more than this.
 	for i := range list {
 		if have[i] != nil {
 			list[i].Entry = have[i]
+		} else if list[i].DN == p.layout.Base() {
+			madeBase = true
 		}
 	}
-	return p.master.Apply(ctx, Plan(list, have))
+	return madeBase, p.master.Apply(ctx, Plan(list, have))
 }
 
 func (p Published) plus(q Published) Published {
-	return Published{p.Added + q.Added, p.Modified + q.Modified, p.Deleted + q.Deleted, p.Unchanged + q.Unchanged, p.Withheld + q.Withheld}
+	return Published{p.Added + q.Added, p.Modified + q.Modified, p.Deleted + q.Deleted, p.Unchanged + q.Unchanged, p.Withheld + q.Withheld, p.Base || q.Base}
 }
 
 func wantDNs(wants []Want) []string {

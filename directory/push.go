@@ -8,22 +8,90 @@ import (
 )
 
 // compare reads master and slave in full and repairs the slave. What differs
-// counts as drift if counted is set; it then must have caught up before.
-func (w *worker) compare(ctx context.Context, counted bool) error {
-	listing := func(s Server) Listing {
-		return func(ctx context.Context, yield func(Entry) error) error { return s.Walk(ctx, w.config.Base, yield) }
+// counts as drift if counted is set; it then must have caught up before. Unless
+// wait is set it does nothing while it is not this comparison's turn.
+func (w *worker) compare(ctx context.Context, counted, wait bool) (ended bool, err error) {
+	if took, err := w.takeTurn(ctx, wait); !took {
+		return false, err
 	}
-	err := Compare(ctx, listing(w.config.Master), listing(w.slave.Server), func(part []Difference) error {
-		return w.repair(ctx, part, counted)
+	defer w.endTurn()
+	w.links.look(w.config.MasterConnections, w.slave.Connections)
+	w.comparing = &refusals{}
+	defer func() { w.comparing = nil }()
+	m := &meanwhile{master: w.config.Master, after: w.cursor, skip: !counted, names: map[string]bool{}}
+	master := withBase(w.config.Base, walkOf(w.config.Master, w.config.Base))
+	err = Compare(ctx, master, walkOf(w.slave.Server, w.config.Base), func(part []Difference) error {
+		return w.repair(ctx, part, m)
 	})
 	if err != nil {
-		return fmt.Errorf("compare with master: %w", err)
+		return false, fmt.Errorf("compare with master: %w", err)
 	}
-	w.update(func(s *SlaveStatus) { s.LastCompare = w.config.Now() })
-	return nil
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.links.master, w.links.slave = false, false // those that were seen when it began
+	w.refused = *w.comparing
+	w.status.LastCompare = w.config.Now()
+	return true, nil
 }
 
-func (w *worker) repair(ctx context.Context, part []Difference, counted bool) error {
+func (w *worker) takeTurn(ctx context.Context, wait bool) (bool, error) {
+	if w.config.Turn == nil {
+		return true, nil
+	}
+	select {
+	case w.config.Turn <- struct{}{}:
+		return true, nil
+	default:
+		if !wait {
+			return false, nil
+		}
+	}
+	select {
+	case w.config.Turn <- struct{}{}:
+		return true, nil
+	case <-ctx.Done():
+		return false, ctx.Err()
+	}
+}
+
+func (w *worker) endTurn() {
+	if w.config.Turn != nil {
+		<-w.config.Turn
+	}
+}
+
+func walkOf(s Server, base string) Listing {
+	return func(ctx context.Context, yield func(Entry) error) error { return s.Walk(ctx, base, yield) }
+}
+
+// withBase is a listing that ends with ErrNoBase when the base entry is not in
+// it: otherwise a server that lost its data, or hides it, would have the others wiped.
+func withBase(base string, list Listing) Listing {
+	return func(ctx context.Context, yield func(Entry) error) error {
+		root, err := NormalizeDN(base)
+		if err != nil {
+			return err
+		}
+		found := false
+		err = list(ctx, func(e Entry) error {
+			if !found {
+				key, err := NormalizeDN(e.DN)
+				found = err == nil && key == root
+			}
+			return yield(e)
+		})
+		if err == nil && !found {
+			err = noBase(base)
+		}
+		return err
+	}
+}
+
+func noBase(base string) error {
+	return fmt.Errorf("%q: %w; nothing is removed on its word: wait until it is filled again, or let the account read it", base, ErrNoBase)
+}
+
+func (w *worker) repair(ctx context.Context, part []Difference, m *meanwhile) error {
 	var there, extra []string
 	for _, d := range part {
 		if d.Kind == Extra {
@@ -35,52 +103,57 @@ func (w *worker) repair(ctx context.Context, part []Difference, counted bool) er
 	sortDeepestFirst(extra)
 	for _, list := range [][]string{there, extra} {
 		for dns := range slices.Chunk(list, chunk) {
-			if !counted {
-				if _, err := w.copy(ctx, dns, nil); err != nil {
-					return err
-				}
-				continue
-			}
-			drift, err := w.copy(ctx, dns, w.changedMeanwhile)
+			drift, _, err := w.bring(ctx, dns, m)
 			if err != nil {
 				return err
 			}
-			w.update(func(s *SlaveStatus) { s.Drift = s.Drift.plus(drift) })
+			if !m.skip {
+				w.update(func(s *SlaveStatus) { s.Drift = s.Drift.plus(drift) })
+			}
 		}
 	}
 	return nil
 }
 
-// changedMeanwhile returns the normalized DNs that the log has after the
-// cursor: the next catchUp brings them, so they are no drift.
-func (w *worker) changedMeanwhile(ctx context.Context) (map[string]bool, error) {
-	recent := map[string]bool{}
-	for cursor := w.cursor; ; {
-		log, err := w.config.Master.Changes(ctx, cursor, maxPage)
+// meanwhile is what the log has after the cursor with which a comparison began:
+// the next catchUp brings it, so it is no drift.
+type meanwhile struct {
+	master Server
+	after  Cursor
+	skip   bool // nothing is counted, so nothing is left alone
+	names  map[string]bool
+}
+
+// read returns the normalized DNs; each call reads on where the one before ended.
+func (m *meanwhile) read(ctx context.Context) (map[string]bool, error) {
+	// What a comparison has not caught up with by then it does not count.
+	for len(m.names) <= maxHeld && !m.skip {
+		log, err := m.master.Changes(ctx, m.after, maxPage)
 		if err != nil {
 			return nil, fmt.Errorf("read log of master: %w", err)
 		}
 		for _, name := range log.DNs {
 			if key, err := NormalizeDN(name); err == nil {
-				recent[key] = true
+				m.names[key] = true
 			}
 		}
-		// What a comparison has not caught up with by then it does not count.
-		if cursor = log.Next; !log.More || len(recent) > maxRecent {
-			return recent, nil
+		if m.after = log.Next; !log.More {
+			break
 		}
 	}
+	return m.names, nil
 }
 
 // copy makes the slave hold what the master holds under dns now, which is why
 // it converges in whatever order and however often it is called. meanwhile,
-// unless nil, is asked after both sides were read; what it names is left alone.
-func (w *worker) copy(ctx context.Context, dns []string, meanwhile func(context.Context) (map[string]bool, error)) (Drift, error) {
+// unless nil, is that of a comparison: it is asked after both sides were read, and
+// what it names is left alone.
+func (w *worker) copy(ctx context.Context, dns []string, m *meanwhile) (Drift, error) {
 	dns, err := w.withinBase(dns, false)
 	if err != nil || len(dns) == 0 {
 		return Drift{}, err
 	}
-	drift, err := w.copyPart(ctx, dns, meanwhile)
+	drift, err := w.copyPart(ctx, dns, m)
 	if !errors.Is(err, ErrNotFound) {
 		return drift, err
 	}
@@ -89,8 +162,9 @@ func (w *worker) copy(ctx context.Context, dns []string, meanwhile func(context.
 	if dns, err = w.withinBase(dns, true); err != nil {
 		return drift, err
 	}
+	drift = Drift{}
 	for part := range slices.Chunk(dns, MaxGet) {
-		more, err := w.copyPart(ctx, part, meanwhile)
+		more, err := w.copyPart(ctx, part, m)
 		drift = drift.plus(more)
 		if err != nil {
 			return drift, err
@@ -99,7 +173,7 @@ func (w *worker) copy(ctx context.Context, dns []string, meanwhile func(context.
 	return drift, nil
 }
 
-func (w *worker) copyPart(ctx context.Context, dns []string, meanwhile func(context.Context) (map[string]bool, error)) (Drift, error) {
+func (w *worker) copyPart(ctx context.Context, dns []string, m *meanwhile) (Drift, error) {
 	have, err := w.slave.Server.Get(ctx, dns)
 	if err != nil {
 		return Drift{}, fmt.Errorf("read slave: %w", err)
@@ -113,11 +187,11 @@ func (w *worker) copyPart(ctx context.Context, dns []string, meanwhile func(cont
 		wants[i] = Want{DN: dns[i], Entry: master[i]}
 	}
 	apply := w.slave.Server.Apply
-	if meanwhile != nil {
+	if m != nil {
 		apply = func(ctx context.Context, changes []Change) error {
 			return applySkippingParents(ctx, w.slave.Server, changes)
 		}
-		if wants, have, err = leaveOut(ctx, wants, have, meanwhile); err != nil {
+		if wants, have, err = leaveOut(ctx, wants, have, m); err != nil {
 			return Drift{}, err
 		}
 	}
@@ -125,15 +199,32 @@ func (w *worker) copyPart(ctx context.Context, dns []string, meanwhile func(cont
 	if len(changes) == 0 {
 		return Drift{}, nil
 	}
+	if changes[0].Kind == Delete { // they come first
+		if err := hasBase(ctx, w.config.Master, w.config.Base); err != nil {
+			return Drift{}, err
+		}
+	}
 	if err := apply(ctx, changes); err != nil {
-		return Drift{}, fmt.Errorf("write slave: %w", err)
+		return driftOf(wants, have), &writeError{err}
 	}
 	w.update(func(s *SlaveStatus) { s.Pushed += int64(len(changes)) })
 	return driftOf(wants, have), nil
 }
 
-func leaveOut(ctx context.Context, wants []Want, have []*Entry, meanwhile func(context.Context) (map[string]bool, error)) ([]Want, []*Entry, error) {
-	recent, err := meanwhile(ctx)
+// hasBase asks the master for its base entry, after it said that others are gone.
+func hasBase(ctx context.Context, master Server, base string) error {
+	entries, err := master.Get(ctx, []string{base})
+	if err != nil {
+		return fmt.Errorf("read master: %w", err)
+	}
+	if entries[0] == nil {
+		return fmt.Errorf("master: %w", noBase(base))
+	}
+	return nil
+}
+
+func leaveOut(ctx context.Context, wants []Want, have []*Entry, m *meanwhile) ([]Want, []*Entry, error) {
+	recent, err := m.read(ctx)
 	if err != nil {
 		return nil, nil, err
 	}

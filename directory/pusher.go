@@ -17,6 +17,9 @@ const (
 	// so the largest Backlog that is reported.
 	maxPage    = 10_000
 	maxBackoff = time.Minute
+	// suspectInterval is between comparisons of which a new connection, or an entry
+	// that a slave refused, is the reason: connections may break often.
+	suspectInterval = 10 * time.Minute
 )
 
 // Slave is a directory server that a pusher writes.
@@ -24,6 +27,9 @@ type Slave struct {
 	// Name in status and errors.
 	Name   string
 	Server Server
+	// Connections counts those made to the server; nil when that is not known. A
+	// slave that is connected to again may have been restored from a backup.
+	Connections func() int64
 }
 
 // Cursors keeps how far each slave is, so that a pusher that starts again can
@@ -40,7 +46,14 @@ type PusherConfig struct {
 	// Base is the subtree that the slaves are to hold as the master does.
 	Base   string
 	Master Server
-	Slaves []Slave
+	// MasterConnections is as Slave.Connections. On a master that is connected to
+	// again the log may not tell all, as when its clock was set back.
+	MasterConnections func() int64
+	Slaves            []Slave
+	// Turn lets as many comparisons run at once as it has room for elements, over
+	// all pushers that share it, since each holds many names in memory; nil: all.
+	// A slave that waits for its turn is brought along from the log meanwhile.
+	Turn chan struct{}
 	// Interval between looks at the master's log; 1 s when zero.
 	Interval time.Duration
 	// CompareInterval between full comparisons; 1 h when zero. It is also how soon
@@ -58,7 +71,8 @@ type SlaveStatus struct {
 	// InSync: it was compared with the master, and all later changes are on it.
 	InSync bool
 	// Lag is for how long the oldest change on the master waits for this slave;
-	// zero when none does. Until the first comparison it is not known.
+	// zero when none does. Until the first comparison it is not known. Without a log
+	// of changes it is the time since a comparison began, for that long one may wait.
 	Lag time.Duration
 	// Backlog is the number of entries that wait, at most 10,000, which then means "or more".
 	Backlog int
@@ -71,7 +85,10 @@ type SlaveStatus struct {
 	// LastPush is when the slave was last known to be in sync; LastCompare when
 	// the last full comparison ended.
 	LastPush, LastCompare time.Time
-	// LastError is nil when the last round was good.
+	// Refused counts the entries that the slave did not take since the last
+	// comparison began. They hold nothing up, and comparisons try them again.
+	Refused int
+	// LastError is nil when the last round was good and nothing is refused.
 	LastError error
 }
 
@@ -94,10 +111,15 @@ type worker struct {
 	round  sync.Mutex // one round at a time
 	cursor Cursor     // empty until a comparison has ended
 	loaded bool       // cursor was taken from Cursors
+	links  links
+	// comparing collects what a running comparison meets; nil without one.
+	comparing *refusals
+	suspectAt time.Time // when a comparison ended of which suspicion was the reason
 
 	mu           sync.Mutex
 	status       SlaveStatus
 	pendingSince time.Time // zero when nothing waits
+	refused      refusals
 }
 
 // NewPusher checks a configuration.
@@ -148,7 +170,8 @@ func (p *Pusher) Status() []SlaveStatus {
 	return all
 }
 
-// Push brings one slave up to date now, with a full comparison if one is due.
+// Push brings one slave up to date now, with a full comparison if one is due. The
+// error is also that of an entry that the slave refuses.
 func (p *Pusher) Push(ctx context.Context, slave string) error {
 	return p.one(slave, func(w *worker) error { return w.push(ctx, false) })
 }
@@ -161,7 +184,10 @@ func (p *Pusher) Compare(ctx context.Context, slave string) error {
 func (p *Pusher) one(slave string, do func(*worker) error) error {
 	for _, w := range p.workers {
 		if w.slave.Name == slave {
-			return do(w)
+			if err := do(w); err != nil {
+				return err
+			}
+			return w.currentStatus().LastError
 		}
 	}
 	return fmt.Errorf("push to %q: no such slave", slave)
@@ -197,124 +223,4 @@ func (w *worker) update(change func(*SlaveStatus)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	change(&w.status)
-}
-
-// push is one round: changes from the log, and a comparison if it is due.
-func (w *worker) push(ctx context.Context, compareNow bool) error {
-	w.round.Lock()
-	defer w.round.Unlock()
-	err := w.pushRound(ctx, compareNow)
-	if err != nil {
-		err = fmt.Errorf("push to %q: %w", w.slave.Name, err)
-	}
-	w.update(func(s *SlaveStatus) {
-		s.LastError = err
-		if err != nil {
-			s.InSync = false
-		}
-	})
-	return err
-}
-
-func (w *worker) pushRound(ctx context.Context, compareNow bool) error {
-	if w.cursor == "" && !w.loaded && w.config.Cursors != nil {
-		c, err := w.config.Cursors.Load(w.slave.Name)
-		if err != nil {
-			return fmt.Errorf("load cursor: %w", err)
-		}
-		w.cursor, w.loaded = c, true
-	}
-	due := compareNow || w.config.Now().Sub(w.currentStatus().LastCompare) >= w.config.CompareInterval
-	if w.cursor == "" {
-		return w.load(ctx, due)
-	}
-	err := w.catchUp(ctx)
-	switch {
-	case errors.Is(err, ErrCursorLost), errors.Is(err, ErrNoLog):
-		w.cursor = ""
-		return w.load(ctx, true)
-	case errors.Is(err, ErrNotFound), errors.Is(err, ErrNotLeaf):
-		due = true // an entry around it differs: only a comparison tells
-	case err != nil:
-		return err
-	}
-	if !due {
-		return nil
-	}
-	if err := w.compare(ctx, true); err != nil {
-		return err
-	}
-	return w.catchUp(ctx)
-}
-
-// load compares without a cursor: what differs is backlog, not drift.
-func (w *worker) load(ctx context.Context, due bool) error {
-	cursor, err := w.config.Master.Changes(ctx, "", 1)
-	switch {
-	case errors.Is(err, ErrNoLog):
-		if !due {
-			return nil
-		}
-		if err := w.compare(ctx, false); err != nil {
-			return err
-		}
-		w.inSync()
-		return nil
-	case err != nil:
-		return fmt.Errorf("read log of master: %w", err)
-	}
-	if err := w.compare(ctx, false); err != nil {
-		return err
-	}
-	// If we die here the slave is compared again, which writes nothing.
-	if err := w.advance(cursor.Next); err != nil {
-		return err
-	}
-	return w.catchUp(ctx)
-}
-
-// catchUp pushes what the log has after the cursor.
-func (w *worker) catchUp(ctx context.Context) error {
-	for {
-		log, err := w.config.Master.Changes(ctx, w.cursor, maxPage)
-		if err != nil {
-			return fmt.Errorf("read log of master: %w", err)
-		}
-		w.mu.Lock()
-		w.pendingSince = log.Oldest
-		w.status.Backlog = len(log.DNs)
-		w.mu.Unlock()
-		for part := range slices.Chunk(log.DNs, chunk) {
-			if _, err := w.copy(ctx, part, nil); err != nil {
-				return err
-			}
-			w.update(func(s *SlaveStatus) { s.Backlog -= len(part) })
-		}
-		if log.Next != w.cursor {
-			if err := w.advance(log.Next); err != nil {
-				return err
-			}
-		}
-		if !log.More {
-			w.inSync()
-			return nil
-		}
-	}
-}
-
-func (w *worker) advance(c Cursor) error {
-	if w.config.Cursors != nil {
-		if err := w.config.Cursors.Save(w.slave.Name, c); err != nil {
-			return fmt.Errorf("save cursor: %w", err)
-		}
-	}
-	w.cursor = c
-	return nil
-}
-
-func (w *worker) inSync() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.pendingSince = time.Time{}
-	w.status.Backlog, w.status.InSync, w.status.LastPush = 0, true, w.config.Now()
 }

@@ -13,7 +13,7 @@ const MaxGet = 256
 var (
 	// ErrUnavailable: no answer. What was asked may have been done.
 	ErrUnavailable = errors.New("directory server is unavailable")
-	// ErrCredentials: the bind or an access was refused.
+	// ErrCredentials: the bind or an access was refused, or there is nothing to bind with.
 	ErrCredentials = errors.New("directory server refused the credentials")
 	// ErrReferral: the server takes no writes from us and names another one.
 	ErrReferral = errors.New("directory server refers writers to another server")
@@ -25,6 +25,9 @@ var (
 	ErrNotFound = errors.New("entry or its parent is not there")
 	// ErrNotLeaf: an entry to be deleted has entries below it.
 	ErrNotLeaf = errors.New("entry has entries below it")
+	// ErrNoBase: the server lacks the base entry, as one does that is empty, or
+	// whose account may not read. What it holds means nothing then.
+	ErrNoBase = errors.New("base entry is not there, or not for this account")
 	// ErrNoLog: the server keeps no log of changes.
 	ErrNoLog = errors.New("directory server keeps no log of changes")
 	// ErrCursorLost: the log no longer reaches back to the cursor.
@@ -34,6 +37,7 @@ var (
 // Server is one directory server, with what an account on it can see and do.
 // directorytest.Server proves an implementation.
 //
+// Errors are of the classes above unless the server refused a single change.
 // Entries have user attributes only and come from NewEntry. All methods may be
 // used concurrently, return soon after ctx ends, and connect again by themselves.
 type Server interface {

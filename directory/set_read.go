@@ -223,7 +223,7 @@ func (s *Set) applyComplete(ctx context.Context, server Server, write func([]Wan
 	have := func(ctx context.Context, yield func(Entry) error) error {
 		return server.Walk(ctx, s.Header.Base, yield)
 	}
-	return Compare(ctx, want, have, func(part []Difference) error {
+	return Compare(ctx, withBase(s.Header.Base, want), have, func(part []Difference) error {
 		return wantsOf(ctx, part, want, write)
 	})
 }

@@ -90,7 +90,8 @@ func setMessage(sum hash.Hash) []byte { return sum.Sum([]byte(setVersion)) }
 // Export writes what was changed on the master after a cursor as a signed set,
 // and returns the cursor for the next one and the number of records. An empty
 // cursor, with h.From 0, gives a complete set. Entries are in their present
-// state, so that a set that is written again after a crash does no harm.
+// state, so that a set that is written again after a crash does no harm. A master
+// without its base entry is not exported (ErrNoBase).
 func Export(ctx context.Context, w io.Writer, h SetHeader, signer crypto.MessageSigner, master Server, after Cursor) (Cursor, int64, error) {
 	if (after == "") != (h.From == 0) {
 		return "", 0, errors.New("export directory: a complete set, and it alone, begins at 0 and without a cursor")
@@ -122,7 +123,7 @@ func exportAll(ctx context.Context, base string, master Server, add func(Want) e
 	if err != nil {
 		return "", err
 	}
-	return log.Next, master.Walk(ctx, base, func(e Entry) error { return add(Want{DN: e.DN, Entry: &e}) })
+	return log.Next, withBase(base, walkOf(master, base))(ctx, func(e Entry) error { return add(Want{DN: e.DN, Entry: &e}) })
 }
 
 func exportChanges(ctx context.Context, base string, master Server, after Cursor, add func(Want) error) (Cursor, error) {
@@ -141,6 +142,9 @@ func exportChanges(ctx context.Context, base string, master Server, after Cursor
 		})
 		for dns := range slices.Chunk(within, chunk) {
 			entries, err := master.Get(ctx, dns)
+			if err == nil && slices.Contains(entries, nil) {
+				err = hasBase(ctx, master, base)
+			}
 			if err != nil {
 				return "", err
 			}

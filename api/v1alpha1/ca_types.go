@@ -10,7 +10,8 @@ const (
 	ConditionKeyReady = "KeyReady"
 	// ConditionCertificateReady: a certificate for the key is present and its chain holds.
 	// Reasons: Succeeded, AwaitingCertificate, CertificateInvalid,
-	// RootInvalid, AwaitingApproval, Denied, ReferenceNotFound, ReferenceNotReady, IssuancePaused, StoreUnavailable.
+	// RootInvalid, AwaitingApproval, Denied, ReferenceNotFound, ReferenceNotReady, IssuancePaused,
+	// IssuerRevoked, StoreUnavailable.
 	ConditionCertificateReady = "CertificateReady"
 	// ConditionSpecAccepted: the ledger keeps this spec, so that CRLs and
 	// issuance go on without the API server.

@@ -13,7 +13,7 @@ const (
 	// IdentityConflict, InvalidSpec, StoreUnavailable.
 	ConditionApproved = "Approved"
 	// ConditionIssued: the certificate is in status.
-	// Reasons: Succeeded, Adopted, IdentityConflict, IssuancePaused, LintFailed,
+	// Reasons: Succeeded, Adopted, IdentityConflict, IssuancePaused, IssuerRevoked, LintFailed,
 	// OutsideLimits, NotEntitled, InvalidSpec, ReferenceNotReady,
 	// IssuerUnavailable, DeviceUnavailable, StoreUnavailable.
 	ConditionIssued = "Issued"
@@ -28,6 +28,8 @@ const (
 	ReasonAwaitingApproval = "AwaitingApproval"
 	// ReasonIssuerUnavailable: the CA cannot be reached; it is tried again.
 	ReasonIssuerUnavailable = "IssuerUnavailable"
+	// ReasonIssuerRevoked: the CA's own certificate is revoked or on hold.
+	ReasonIssuerRevoked = "IssuerRevoked"
 	// ReasonOutsideLimits: the CA's own limits, which no object can widen, refuse.
 	ReasonOutsideLimits = "OutsideLimits"
 	// ReasonNotEntitled: the CA takes nothing from this RA's process for this RA.
@@ -97,6 +99,11 @@ type CertificateUse string
 // CertificateSigning is the signing certificate (签名证书).
 const CertificateSigning CertificateUse = "Signing"
 
+// IdentitySecretType is the type of a Secret that holds identity values. What a
+// request names goes into a certificate, which is public: no Secret that was
+// made for something else, such as a PIN, may be named.
+const IdentitySecretType = "pki.terrace.dev/identity"
+
 // IdentityValue is the value of one identity extension.
 //
 // +kubebuilder:validation:ExactlyOneOf=value;secretRef
@@ -111,7 +118,9 @@ type IdentityValue struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=128
 	Value string `json:"value,omitempty"`
-	// secretRef names a Secret of the request's namespace that holds the value, for personal data.
+	// secretRef names a Secret of the request's namespace that holds the value,
+	// for personal data. It has type pki.terrace.dev/identity, and the value must
+	// stay as it is until the certificate is issued.
 	// +optional
 	SecretRef *SecretKeyReference `json:"secretRef,omitempty"`
 }

@@ -7,10 +7,10 @@ const (
 	// ConditionMasterPublished: the master holds what the ledger says. Written by
 	// the process beside the ledger.
 	// Reasons: Succeeded, Progressing, ReferenceNotFound, DirectoryUnavailable,
-	// CredentialsRefused, StoreUnavailable.
+	// CredentialsRefused, StoreUnavailable, InvalidSpec.
 	ConditionMasterPublished = "MasterPublished"
 	// ConditionSlavesPushed: every slave holds what the master holds. Written by the pusher.
-	// Reasons: Succeeded, Progressing, ReferenceNotFound, DirectoryUnavailable, CredentialsRefused.
+	// Reasons: Succeeded, Progressing, ReferenceNotFound, DirectoryUnavailable, CredentialsRefused, InvalidSpec.
 	ConditionSlavesPushed = "SlavesPushed"
 )
 
@@ -19,6 +19,11 @@ const (
 	ReasonDirectoryUnavailable = "DirectoryUnavailable"
 	ReasonCredentialsRefused   = "CredentialsRefused"
 )
+
+// SecretTypeBindPassword is the type of a Secret that holds bind passwords. A
+// Directory names the server that such a password is sent to: no Secret that was
+// made for something else, such as a PIN, may be named.
+const SecretTypeBindPassword = "pki.terrace.dev/bind-password"
 
 // Directory (目录服务系统) is an LDAP master that the CAs publish to and the
 // slaves that it is pushed to (下推, LD/T 02.1 §7.3.2).
@@ -127,7 +132,8 @@ type DirectoryServer struct {
 	// +kubebuilder:validation:MinLength=3
 	// +kubebuilder:validation:MaxLength=512
 	BindDN string `json:"bindDN,omitempty"`
-	// passwordSecretRef names the Secret entry with that account's password.
+	// passwordSecretRef names the Secret entry with that account's password; the
+	// Secret's type is pki.terrace.dev/bind-password.
 	// +required
 	PasswordSecretRef SecretKeyReference `json:"passwordSecretRef,omitempty"`
 	// caBundle holds the PEM certificates that the server's certificate is
@@ -144,7 +150,8 @@ type DirectoryAccount struct {
 	// +kubebuilder:validation:MinLength=3
 	// +kubebuilder:validation:MaxLength=512
 	BindDN string `json:"bindDN,omitempty"`
-	// passwordSecretRef names the Secret entry with the account's password.
+	// passwordSecretRef names the Secret entry with the account's password; the
+	// Secret's type is pki.terrace.dev/bind-password.
 	// +required
 	PasswordSecretRef SecretKeyReference `json:"passwordSecretRef,omitempty"`
 }

@@ -32,8 +32,9 @@ type RegistrationAuthoritySpec struct {
 	// +kubebuilder:default=Protect
 	// +kubebuilder:validation:Enum=Protect;Orphan
 	DeletionPolicy DeletionPolicy `json:"deletionPolicy,omitempty"`
-	// businessCARef names the BusinessCA that issues.
+	// businessCARef names the BusinessCA that issues. It is immutable.
 	// +required
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="businessCARef is immutable: another CA is another RA: certificates of the former CA could no longer be revoked here"
 	BusinessCARef LocalObjectReference `json:"businessCARef,omitempty"`
 	// allowedProfiles names the CertificateProfiles, in the RA's namespace, that requests may use.
 	// +required
@@ -60,7 +61,8 @@ type RegistrationAuthoritySpec struct {
 	// +kubebuilder:validation:Enum=None;Reviewed
 	ApprovalPolicy ApprovalPolicy `json:"approvalPolicy,omitempty"`
 	// approvals says how many distinct people must approve, by profile; a
-	// profile that is not listed needs one. Only with approvalPolicy Reviewed.
+	// profile that is not listed needs one, and what a service account asked for
+	// needs two at least. Only with approvalPolicy Reviewed.
 	// +optional
 	// +kubebuilder:validation:MaxItems=64
 	// +listType=map

@@ -101,9 +101,14 @@ func (f *fixture) server(t *testing.T, name, account string, s *slapdtest.Server
 
 func (f *fixture) secrets(t *testing.T) {
 	t.Helper()
-	f.Secret(t, "master", "password", slapdtest.Writer)
-	f.Secret(t, "reader", "password", slapdtest.Replicator)
-	f.Secret(t, "slave-1", "password", slapdtest.Writer)
+	f.secret(t, "master", pkiv1.SecretTypeBindPassword, slapdtest.Writer)
+	f.secret(t, "reader", pkiv1.SecretTypeBindPassword, slapdtest.Replicator)
+	f.secret(t, "slave-1", pkiv1.SecretTypeBindPassword, slapdtest.Writer)
+}
+
+func (f *fixture) secret(t *testing.T, name string, typ corev1.SecretType, password string) {
+	t.Helper()
+	f.Create(t, &corev1.Secret{ObjectMeta: f.Meta(name), Type: typ, Data: map[string][]byte{"password": []byte(password)}})
 }
 
 func (f *fixture) reconcile(t *testing.T) {
@@ -293,5 +298,45 @@ func TestCAPublishesWhereItsRefsSay(t *testing.T) {
 	f.await(t, pkiv1.ConditionReady, "True/Succeeded")
 	if slices.ContainsFunc(f.object.Status.Servers, func(s pkiv1.DirectoryServerStatus) bool { return s.Role == "Slave" }) {
 		t.Errorf("servers %+v: the slave is not in the spec", f.object.Status.Servers)
+	}
+}
+
+// A Secret that was made for something else is not sent to a server.
+func TestOnlyBindPasswordsAreSent(t *testing.T) {
+	f := newFixture(t)
+	for _, name := range []string{"master", "reader", "slave-1"} {
+		f.secret(t, name, corev1.SecretTypeOpaque, slapdtest.Writer)
+	}
+	f.Create(t, f.object)
+	for _, condition := range []string{pkiv1.ConditionMasterPublished, pkiv1.ConditionSlavesPushed} {
+		f.await(t, condition, "False/"+pkiv1.ReasonReferenceNotFound)
+		if got := controllertest.Message(f.object, condition); !strings.Contains(got, `has type "Opaque"`) || !strings.Contains(got, "--type=pki.terrace.dev/bind-password") {
+			t.Errorf("%s says %q, want the type and the cure", condition, got)
+		}
+	}
+}
+
+// A Directory that was renamed has the place of the one before once that object
+// is gone; while both are there, it is refused.
+func TestRenamed(t *testing.T) {
+	f := newFixture(t)
+	f.secrets(t)
+	f.Create(t, f.object)
+	f.await(t, pkiv1.ConditionReady, "True/Succeeded")
+	before := f.object
+	f.object = &pkiv1.Directory{ObjectMeta: f.Meta("renamed"), Spec: *before.Spec.DeepCopy()}
+	f.Create(t, f.object)
+	f.await(t, pkiv1.ConditionReady, "False/"+pkiv1.ReasonInvalidSpec)
+	for _, condition := range []string{pkiv1.ConditionMasterPublished, pkiv1.ConditionSlavesPushed} {
+		if got := controllertest.Message(f.object, condition); !strings.Contains(got, before.Name) || !strings.Contains(got, "overlapping") {
+			t.Errorf("%s says %q, want the other Directory", condition, got)
+		}
+	}
+	if err := f.Client.Delete(t.Context(), before); err != nil {
+		t.Fatal(err)
+	}
+	f.await(t, pkiv1.ConditionReady, "True/Succeeded")
+	if _, ok := f.onMaster.Publishing.Status(f.Namespace + "/" + before.Name); ok {
+		t.Error("the Directory whose object is gone is still published")
 	}
 }

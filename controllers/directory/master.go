@@ -2,7 +2,6 @@ package directory
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"time"
 
@@ -79,12 +78,7 @@ func (r *Master) accept(ctx context.Context, spec publishing.Spec) *step.NotRead
 	if err := spec.Validate(); err != nil {
 		return step.Stalled(pkiv1.ReasonInvalidSpec, "%v", err)
 	}
-	err := r.Publishing.Accept(ctx, spec)
-	if errors.Is(err, publishing.ErrLedger) {
-		return step.Waiting(pkiv1.ReasonStoreUnavailable, "%v", err)
-	}
-	if err != nil {
-		return step.Waiting(pkiv1.ReasonProgressing, "%v", err)
-	}
-	return nil
+	return notAccepted(take(ctx, r.Client,
+		func() error { return r.Publishing.Accept(ctx, spec) },
+		func(id string) error { return r.Publishing.Retire(ctx, id) }))
 }

@@ -65,7 +65,7 @@ func (r *Slaves) Reconcile(ctx context.Context, d *pkiv1.Directory) (ctrl.Result
 	spec := pusherSpecOf(d)
 	secret := r.takePasswords(ctx, spec)
 	var next pkiv1.DirectoryStatus
-	blocked := r.accept(spec)
+	blocked := r.accept(ctx, spec)
 	if blocked == nil {
 		var servers []pkiv1.DirectoryServerStatus
 		servers, blocked = r.observe(spec)
@@ -119,14 +119,11 @@ func (r *Slaves) readPassword(ctx context.Context, ref publishing.PasswordRef) (
 	return changed, err
 }
 
-func (r *Slaves) accept(spec publishing.Spec) *step.NotReady {
+func (r *Slaves) accept(ctx context.Context, spec publishing.Spec) *step.NotReady {
 	if err := spec.Validate(); err != nil {
 		return step.Stalled(pkiv1.ReasonInvalidSpec, "%v", err)
 	}
-	if err := r.Pushing.Accept(spec); err != nil {
-		return step.Waiting(pkiv1.ReasonProgressing, "%v", err)
-	}
-	return nil
+	return notAccepted(take(ctx, r.Client, func() error { return r.Pushing.Accept(spec) }, r.Pushing.Retire))
 }
 
 // observe returns each slave's state and the first that is not in step.

@@ -6,6 +6,7 @@ package directory
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	pkiv1 "github.com/terrace-pki/terrace/api/v1alpha1"
+	"github.com/terrace-pki/terrace/controllers/step"
 	"github.com/terrace-pki/terrace/directory"
 	"github.com/terrace-pki/terrace/internal/publishing"
 )
@@ -85,16 +87,21 @@ func refersTo(item, secret client.Object) bool {
 }
 
 // readPassword takes a password from its Secret into memory. What keeps it from
-// doing so is no error as long as the process knows the password otherwise.
+// doing so is no error as long as the process knows the password otherwise. The
+// Secret's type is checked, since whoever writes a Directory chooses the server
+// that the password goes to.
 func readPassword(ctx context.Context, c client.Client, passwords *publishing.Passwords, ref publishing.PasswordRef) (changed bool, err error) {
 	var secret corev1.Secret
 	err = c.Get(ctx, client.ObjectKey{Namespace: ref.Namespace, Name: ref.Name}, &secret)
 	value := []byte(strings.TrimRight(string(secret.Data[ref.Key]), "\r\n"))
 	switch {
 	case apierrors.IsNotFound(err):
-		err = fmt.Errorf("the Secret %q is not there; create it with key %q", ref.Name, ref.Key)
+		err = fmt.Errorf("the Secret %q is not there; create it: %s", ref.Name, creation(ref))
 	case err != nil:
 		err = fmt.Errorf("read Secret %q: %w", ref.Name, err)
+	case secret.Type != pkiv1.SecretTypeBindPassword:
+		err = fmt.Errorf("the Secret %q has type %q, only %q is sent to a directory server; delete it if it is meant, and create it: %s",
+			ref.Name, secret.Type, pkiv1.SecretTypeBindPassword, creation(ref))
 	case len(value) == 0:
 		err = fmt.Errorf("the Secret %q has no key %q", ref.Name, ref.Key)
 	default:
@@ -104,4 +111,45 @@ func readPassword(ctx context.Context, c client.Client, passwords *publishing.Pa
 		return false, nil
 	}
 	return false, err
+}
+
+func creation(ref publishing.PasswordRef) string {
+	return fmt.Sprintf("kubectl -n %s create secret generic %s --type=%s --from-literal=%s=...", ref.Namespace, ref.Name, pkiv1.SecretTypeBindPassword, ref.Key)
+}
+
+// take has a service accept a spec. Where another Directory has its entries and
+// its object is gone, as after it was renamed, that one is retired first: two
+// that look after one place would each remove what the other writes.
+func take(ctx context.Context, c client.Client, accept func() error, retire func(id string) error) error {
+	for {
+		err := accept()
+		var overlap *publishing.OverlapError
+		if !errors.As(err, &overlap) {
+			return err
+		}
+		key := client.ObjectKey{Namespace: overlap.Namespace, Name: overlap.Name}
+		if get := c.Get(ctx, key, &pkiv1.Directory{}); get == nil {
+			return err
+		} else if !apierrors.IsNotFound(get) {
+			return fmt.Errorf("read Directory %s: %w", key, get)
+		}
+		// Die after this: the next reconcile accepts.
+		if err := retire(key.String()); err != nil {
+			return err
+		}
+	}
+}
+
+// notAccepted says in the API's words why a spec was not.
+func notAccepted(err error) *step.NotReady {
+	var overlap *publishing.OverlapError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &overlap):
+		return step.Stalled(pkiv1.ReasonInvalidSpec, "%v", err)
+	case errors.Is(err, publishing.ErrLedger):
+		return step.Waiting(pkiv1.ReasonStoreUnavailable, "%v", err)
+	}
+	return step.Waiting(pkiv1.ReasonProgressing, "%v", err)
 }

@@ -2,6 +2,8 @@ package ldap
 
 import (
 	"context"
+	"errors"
+	"sync"
 
 	"github.com/go-ldap/ldap/v3"
 	"github.com/terrace-pki/terrace/directory"
@@ -29,12 +31,45 @@ func (s *Server) applyTogether(ctx context.Context, changes []directory.Change) 
 	if err != nil {
 		return err
 	}
-	group, ctx := errgroup.WithContext(ctx)
+	// Those under way are not cancelled: which change was refused is to be known.
+	var mu sync.Mutex
+	var failures []error
+	failed := func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return len(failures) > 0
+	}
+	var group errgroup.Group
 	group.SetLimit(window)
 	for _, c := range changes {
-		group.Go(func() error { return s.apply(ctx, conn, c) })
+		group.Go(func() error {
+			if failed() {
+				return nil
+			}
+			if err := s.apply(ctx, conn, c); err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				failures = append(failures, err)
+			}
+			return nil
+		})
 	}
-	return group.Wait()
+	_ = group.Wait() // failures has them
+	return worst(failures)
+}
+
+// worst is the first that is not for want of a connection, which a request that
+// is too large takes away from its neighbours; else the first.
+func worst(failures []error) error {
+	for _, err := range failures {
+		if !errors.Is(err, directory.ErrUnavailable) {
+			return err
+		}
+	}
+	if len(failures) > 0 {
+		return failures[0]
+	}
+	return nil
 }
 
 func (s *Server) apply(ctx context.Context, conn *ldap.Conn, c directory.Change) error {

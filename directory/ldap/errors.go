@@ -30,6 +30,12 @@ var classes = map[uint16]error{
 	ldap.LDAPResultTimeLimitExceeded:           directory.ErrUnavailable,
 }
 
+// classed is an error whose text tells more than that of its class.
+type classed struct{ class, err error }
+
+func (c *classed) Error() string   { return c.err.Error() }
+func (c *classed) Unwrap() []error { return []error{c.class, c.err} }
+
 // wrap says what failed, where, and of which class it is. No request is part of
 // the text, so that no password is.
 func (s *Server) wrap(what string, err error) error {

@@ -13,13 +13,17 @@ import (
 // emptyLog is the cursor of a log in which nothing was ever written.
 const emptyLog = directory.Cursor("00000101000000.000000Z#000000#000#000000")
 
-// windows are how far back the newest record is looked for before all of the log is.
-var windows = []time.Duration{10 * time.Minute, 24 * time.Hour}
+// logPage is how many records are in memory while the log is read through.
+const logPage = 1000
 
 // Changes reads slapd's log (slapo-accesslog). A cursor is the entryCSN of a
 // record: under the overlay's lock, records are written in the order of their
-// CSNs, so that none appears later before a cursor. The first record that is
-// read must be the cursor's own, or the log was purged past it.
+// CSNs, so that none appears later before a cursor. The cursor's own record must
+// be there, or the log was purged past it; it comes first, unless the master's
+// clock was set back, after which the log is read on to it. What is changed from
+// then until the clock is where it was has CSNs before a cursor that was taken
+// before: only a comparison finds it, which is why a pusher makes one for each
+// new connection.
 func (s *Server) Changes(ctx context.Context, after directory.Cursor, limit int) (directory.Log, error) {
 	if s.config.LogBase == "" {
 		return directory.Log{}, fmt.Errorf("LDAP server %s: %w", s.config.Address, directory.ErrNoLog)
@@ -29,7 +33,7 @@ func (s *Server) Changes(ctx context.Context, after directory.Cursor, limit int)
 		return directory.Log{}, err
 	}
 	if after == "" {
-		next, err := s.newest(ctx, conn)
+		next, err := s.newest(ctx)
 		return directory.Log{Next: next}, err
 	}
 	if strings.Trim(string(after), "0123456789abcdefABCDEF.Z#") != "" || len(after) > 64 {
@@ -37,7 +41,7 @@ func (s *Server) Changes(ctx context.Context, after directory.Cursor, limit int)
 	}
 	limit = max(1, limit)
 	// One more for the cursor's record, one more to see whether there is more.
-	records, err := s.records(ctx, conn, string(after), limit+2, "entryCSN", "reqStart", "reqDN", "reqType", "reqNewRDN", "reqNewSuperior")
+	records, err := s.records(ctx, conn, string(after), limit+2)
 	if err != nil {
 		return directory.Log{}, err
 	}
@@ -46,8 +50,12 @@ func (s *Server) Changes(ctx context.Context, after directory.Cursor, limit int)
 		records = records[1:]
 	case after == emptyLog && len(records) == 0:
 		return directory.Log{Next: after}, nil
+	case after == emptyLog:
+		return directory.Log{}, s.cursorLost()
 	default:
-		return directory.Log{}, fmt.Errorf("LDAP server %s: log %s: %w", s.config.Address, s.config.LogBase, directory.ErrCursorLost)
+		if records, err = s.recordsBehind(ctx, string(after), limit+1); err != nil {
+			return directory.Log{}, err
+		}
 	}
 	more := len(records) > limit
 	if more {
@@ -56,37 +64,90 @@ func (s *Server) Changes(ctx context.Context, after directory.Cursor, limit int)
 	return logOf(records, after, more), nil
 }
 
-// newest finds the last record, or says that there is none.
-func (s *Server) newest(ctx context.Context, conn *ldap.Conn) (directory.Cursor, error) {
-	from := []string{}
-	for _, w := range windows {
-		from = append(from, time.Now().UTC().Add(-w).Format("20060102150405.000000Z")+"#000000#000#000000")
+func (s *Server) cursorLost() error {
+	return fmt.Errorf("LDAP server %s: log %s: %w", s.config.Address, s.config.LogBase, directory.ErrCursorLost)
+}
+
+// newest finds the record that was written last, or says that there is none. All
+// of the log is read through: the last by CSN is another after the clock was set back.
+func (s *Server) newest(ctx context.Context) (directory.Cursor, error) {
+	last := emptyLog
+	err := s.throughLog(ctx, logFilter(string(emptyLog)), []string{"entryCSN"}, func(r *ldap.Entry) bool {
+		last = directory.Cursor(r.GetAttributeValue("entryCSN"))
+		return true
+	})
+	return last, err
+}
+
+// recordsBehind returns those that were written after the one with a CSN, at most limit.
+func (s *Server) recordsBehind(ctx context.Context, csn string, limit int) ([]*ldap.Entry, error) {
+	found := false
+	var records []*ldap.Entry
+	err := s.throughLog(ctx, logFilter(csn), recordAttributes, func(r *ldap.Entry) bool {
+		if found {
+			records = append(records, r)
+		}
+		found = found || r.GetAttributeValue("entryCSN") == csn
+		return len(records) < limit
+	})
+	if err == nil && !found {
+		err = s.cursorLost()
 	}
-	for _, f := range append(from, string(emptyLog)) {
-		records, err := s.records(ctx, conn, f, 0, "entryCSN")
+	return records, err
+}
+
+// throughLog gives yield the records that match, in the order in which they were
+// written, until it returns false. It has a connection of its own, as Walk has.
+func (s *Server) throughLog(ctx context.Context, filter string, attributes []string, yield func(*ldap.Entry) bool) error {
+	conn, err := s.dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	paging := ldap.NewControlPaging(logPage)
+	for {
+		result, err := s.search(ctx, conn, ldap.NewSearchRequest(s.config.LogBase, ldap.ScopeSingleLevel, ldap.NeverDerefAliases,
+			0, 0, false, filter, attributes, []ldap.Control{paging}))
 		if err != nil {
-			return "", err
+			return s.logError(err)
 		}
-		if n := len(records); n > 0 {
-			return directory.Cursor(records[n-1].GetAttributeValue("entryCSN")), nil
+		for _, r := range result.Entries {
+			if !yield(r) {
+				return nil
+			}
 		}
+		next, ok := ldap.FindControl(result.Controls, ldap.ControlTypePaging).(*ldap.ControlPaging)
+		if !ok {
+			return fmt.Errorf("LDAP server %s: read log %s: the server does not page (RFC 2696)", s.config.Address, s.config.LogBase)
+		}
+		if len(next.Cookie) == 0 {
+			return nil
+		}
+		paging.SetCookie(next.Cookie)
 	}
-	return emptyLog, nil
+}
+
+// recordAttributes are those that logOf and cursors need.
+var recordAttributes = []string{"entryCSN", "reqStart", "reqDN", "reqType", "reqNewRDN", "reqNewSuperior"}
+
+func logFilter(from string) string {
+	return "(&(objectClass=auditWriteObject)(reqResult=0)(entryCSN>=" + from + "))"
+}
+
+func (s *Server) logError(err error) error {
+	if ldap.IsErrorWithCode(err, ldap.LDAPResultNoSuchObject) {
+		return fmt.Errorf("LDAP server %s: log %s is not there, or not for this account: %w", s.config.Address, s.config.LogBase, directory.ErrNoLog)
+	}
+	return s.wrap("read log "+s.config.LogBase, err)
 }
 
 // records returns those from a CSN on in the order in which they were written,
-// which is that of back-mdb's answers; at most limit, 0 for all.
-func (s *Server) records(ctx context.Context, conn *ldap.Conn, from string, limit int, attributes ...string) ([]*ldap.Entry, error) {
-	filter := "(&(objectClass=auditWriteObject)(reqResult=0)(entryCSN>=" + from + "))"
+// which is that of back-mdb's answers; at most limit.
+func (s *Server) records(ctx context.Context, conn *ldap.Conn, from string, limit int) ([]*ldap.Entry, error) {
 	result, err := s.search(ctx, conn, ldap.NewSearchRequest(s.config.LogBase, ldap.ScopeSingleLevel, ldap.NeverDerefAliases,
-		limit, 0, false, filter, attributes, nil))
-	switch {
-	case err == nil:
-	case limit > 0 && result != nil && ldap.IsErrorWithCode(err, ldap.LDAPResultSizeLimitExceeded):
-	case ldap.IsErrorWithCode(err, ldap.LDAPResultNoSuchObject):
-		return nil, fmt.Errorf("LDAP server %s: log %s is not there, or not for this account: %w", s.config.Address, s.config.LogBase, directory.ErrNoLog)
-	default:
-		return nil, s.wrap("read log "+s.config.LogBase, err)
+		limit, 0, false, logFilter(from), recordAttributes, nil))
+	if err != nil && (result == nil || !ldap.IsErrorWithCode(err, ldap.LDAPResultSizeLimitExceeded)) {
+		return nil, s.logError(err)
 	}
 	return result.Entries, nil
 }

@@ -9,8 +9,10 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	ber "github.com/go-asn1-ber/asn1-ber"
 	"github.com/go-ldap/ldap/v3"
 	"github.com/terrace-pki/terrace/directory"
 )
@@ -26,6 +28,14 @@ const (
 	maxTimeout     = 10 * time.Minute
 	dialTimeout    = 10 * time.Second
 )
+
+// maxAnswer bounds one LDAP message, in bytes: an entry of directory.MaxEntry and room.
+const maxAnswer = 2 * directory.MaxEntry
+
+// boundAnswers bounds what a server can make us allocate by the length that it
+// writes before a message: 2 GiB as the decoder comes. The bound is a variable of
+// the decoder's package, read by each connection; so it is set once, before the first.
+var boundAnswers = sync.OnceFunc(func() { ber.MaxPacketLengthBytes = maxAnswer })
 
 // Config of a Server.
 type Config struct {
@@ -49,9 +59,10 @@ type Config struct {
 type Server struct {
 	config Config
 
-	mu     sync.Mutex // also held while connecting: one dial at a time
-	conn   *ldap.Conn
-	closed bool
+	mu          sync.Mutex // also held while connecting: one dial at a time
+	conn        *ldap.Conn
+	closed      bool
+	connections atomic.Int64
 }
 
 var _ directory.Server = (*Server)(nil)
@@ -79,6 +90,7 @@ func New(c Config) (*Server, error) {
 	if c.TLS.ServerName == "" {
 		c.TLS.ServerName = host
 	}
+	boundAnswers()
 	return &Server{config: c}, nil
 }
 
@@ -98,7 +110,7 @@ func (s *Server) connection(ctx context.Context) (*ldap.Conn, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		return nil, fmt.Errorf("LDAP server %s: was closed", s.config.Address)
+		return nil, &classed{directory.ErrUnavailable, fmt.Errorf("LDAP server %s: was closed", s.config.Address)}
 	}
 	if s.conn != nil && !s.conn.IsClosing() {
 		return s.conn, nil
@@ -108,14 +120,20 @@ func (s *Server) connection(ctx context.Context) (*ldap.Conn, error) {
 		return nil, err
 	}
 	s.conn = conn
+	s.connections.Add(1)
 	return conn, nil
 }
+
+// Connections counts the connections made for requests. One more than before
+// says that the server may be another by now: restarted, with its clock set, or
+// restored from a backup.
+func (s *Server) Connections() int64 { return s.connections.Load() }
 
 // dial connects and binds.
 func (s *Server) dial(ctx context.Context) (*ldap.Conn, error) {
 	bindDN, password, err := s.config.Credentials(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("LDAP server %s: credentials: %w", s.config.Address, err)
+		return nil, &classed{directory.ErrCredentials, fmt.Errorf("LDAP server %s: credentials: %w", s.config.Address, err)}
 	}
 	if (bindDN == "") != (password == "") {
 		// A DN without password would bind as anonymous (RFC 4513 §5.1.2).

@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -70,7 +72,11 @@ func openDirectory(s publishing.Server, withLog bool, caFile string, password fu
 	if err != nil {
 		return nil, err
 	}
-	c := ldap.Config{Address: address, TLS: serverTLS(s.CABundle, caFile),
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	c := ldap.Config{Address: address, TLS: serverTLS(host, s.CABundle, caFile),
 		Credentials: func(context.Context) (string, string, error) {
 			p, err := password()
 			return s.BindDN, string(p), err
@@ -81,13 +87,18 @@ func openDirectory(s publishing.Server, withLog bool, caFile string, password fu
 	return ldap.New(c)
 }
 
-// serverTLS verifies a server as usual, host name included, but against
-// certificates that are read anew for each connection.
-func serverTLS(bundle []byte, caFile string) *tls.Config {
+// serverTLS verifies a server as usual, but against certificates that are read
+// anew for each connection. host, a DNS name or an IP address, must be in the
+// server's certificate. The connection's own ServerName is no measure: it is
+// empty where the host is an IP address, which is not sent (RFC 6066 §3).
+func serverTLS(host string, bundle []byte, caFile string) *tls.Config {
 	return &tls.Config{
 		MinVersion:         tls.VersionTLS12,
 		InsecureSkipVerify: true, // VerifyConnection makes the same check; the handshake fails without it
 		VerifyConnection: func(s tls.ConnectionState) error {
+			if host == "" { // would match every certificate
+				return errors.New("the server's certificate cannot be verified: its URL names no host")
+			}
 			pool, err := poolOf(bundle, caFile)
 			if err != nil {
 				return err
@@ -99,7 +110,7 @@ func serverTLS(bundle []byte, caFile string) *tls.Config {
 			for _, c := range s.PeerCertificates[1:] {
 				between.AddCert(c)
 			}
-			_, err = s.PeerCertificates[0].Verify(x509.VerifyOptions{Roots: pool, Intermediates: between, DNSName: s.ServerName})
+			_, err = s.PeerCertificates[0].Verify(x509.VerifyOptions{Roots: pool, Intermediates: between, DNSName: strings.TrimSuffix(host, ".")})
 			return err
 		},
 	}

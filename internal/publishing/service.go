@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -31,6 +32,9 @@ type Service struct {
 	config Config
 	// changed has one element when Run is to look at the specs again.
 	changed chan struct{}
+
+	// accepting is held while the specs that the ledger keeps are changed.
+	accepting sync.Mutex
 
 	mu      sync.RWMutex
 	specs   map[string]Spec    // by ID
@@ -71,12 +75,47 @@ func (s *Service) Load(ctx context.Context) error {
 }
 
 // Accept makes spec that of its directory, durably; the same again writes
-// nothing. Slaves are left out: they are the pusher's.
+// nothing. Slaves are left out: they are the pusher's. An OverlapError says that
+// another directory, which is not retired, has its entries there.
 func (s *Service) Accept(ctx context.Context, spec Spec) error {
-	spec.Slaves = nil
+	spec.Slaves, spec.Retired = nil, false
 	if err := spec.Validate(); err != nil {
 		return err
 	}
+	s.accepting.Lock()
+	defer s.accepting.Unlock()
+	for _, other := range s.all() {
+		if err := Overlap(spec, []Server{spec.Master}, other, []Server{other.Master}); err != nil {
+			return fmt.Errorf("accept directory %s: %w", spec.ID(), err)
+		}
+	}
+	return s.accept(ctx, spec)
+}
+
+// Retire ends the work for a directory whose object is gone, durably: its
+// entries stay as they are, to be taken over by another. To accept its spec
+// again takes it up again. One that is not known is none.
+func (s *Service) Retire(ctx context.Context, id string) error {
+	s.accepting.Lock()
+	defer s.accepting.Unlock()
+	s.mu.RLock()
+	spec, known := s.specs[id]
+	s.mu.RUnlock()
+	if !known {
+		return nil
+	}
+	spec.Retired = true
+	return s.accept(ctx, spec)
+}
+
+func (s *Service) all() map[string]Spec {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return maps.Clone(s.specs)
+}
+
+// accept is called under accepting.
+func (s *Service) accept(ctx context.Context, spec Spec) error {
 	next, err := json.Marshal(spec)
 	if err != nil {
 		return fmt.Errorf("encode directory %s: %w", spec.ID(), err)
@@ -137,14 +176,24 @@ func (s *Service) Run(ctx context.Context, log logr.Logger) error {
 		}
 	}()
 	for {
-		for id, spec := range s.outdated() {
+		outdated := s.outdated()
+		for id := range outdated { // first: there is to be one writer, of another directory too
+			if stop := running[id]; stop != nil {
+				stop()
+				delete(running, id)
+			}
+		}
+		for id, spec := range outdated {
+			if spec.Retired {
+				s.mu.Lock()
+				delete(s.targets, id)
+				s.mu.Unlock()
+				continue
+			}
 			t, err := newTarget(spec, s.config, log.WithValues("directory", id))
 			if err != nil { // its spec was validated
 				log.Error(err, "directory is not published", "directory", id)
 				continue
-			}
-			if stop := running[id]; stop != nil {
-				stop() // first: there is to be one writer
 			}
 			s.mu.Lock()
 			s.targets[id] = t
@@ -165,7 +214,7 @@ func (s *Service) outdated() map[string]Spec {
 	defer s.mu.RUnlock()
 	out := map[string]Spec{}
 	for id, spec := range s.specs {
-		if t := s.targets[id]; t == nil || !t.runs(spec) {
+		if t := s.targets[id]; (t == nil && !spec.Retired) || (t != nil && !t.runs(spec)) {
 			out[id] = spec
 		}
 	}

@@ -33,6 +33,9 @@ func Entries(ctx context.Context, store authority.Store, id string) (directory.L
 		if err := json.Unmarshal(a.Spec, &spec); err != nil {
 			return nil, fmt.Errorf("entries of directory %s: decode its accepted spec: %w", id, err)
 		}
+		if spec.Retired {
+			return nil, fmt.Errorf("entries of directory %s: is retired; name the Directory that took its place", id)
+		}
 		layout, err := spec.Layout()
 		if err != nil {
 			return nil, fmt.Errorf("entries of directory %s: %w", id, err)

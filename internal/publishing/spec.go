@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/terrace-pki/terrace/directory"
@@ -36,6 +37,9 @@ type Spec struct {
 	Slaves []Server `json:"slaves,omitempty"`
 	// VerifyInterval between two full comparisons.
 	VerifyInterval time.Duration `json:"verifyInterval"`
+	// Retired: the object is gone and another Directory has its place; nothing is
+	// published any more. The ledger forgets nothing, so the fact is one too.
+	Retired bool `json:"retired,omitempty"`
 }
 
 // ID is "namespace/name".
@@ -103,10 +107,19 @@ func (s Server) Address() (string, error) {
 	return net.JoinHostPort(u.Hostname(), port), nil
 }
 
+// sameServer says whether two URLs name the same server, as far as names tell.
+func (s Server) sameServer(o Server) bool {
+	a, errA := s.Address()
+	b, errB := o.Address()
+	return errA == nil && errB == nil && strings.EqualFold(a, b)
+}
+
 // Connection is a directory server that can be closed.
 type Connection interface {
 	directory.Server
 	Close() error
+	// Connections counts the connections made; see directory.Slave.
+	Connections() int64
 }
 
 // Opener makes the connection to a server; it does not dial. withLog asks for

@@ -54,6 +54,7 @@ type target struct {
 	waits      waiting
 	inStep     bool  // was up to date once
 	leaving    bool  // a CA is to be removed
+	emptied    bool  // the master lacked its base entry: it is to be compared now
 	publishErr error // of the last pass over the feed
 	verifyErr  error // of the last comparison
 	refused    error // of a publication that the master does not take; cleared by a comparison
@@ -194,7 +195,7 @@ func (t *target) start(ctx context.Context) error {
 }
 
 // probe asks the master for its base entry when nothing else was asked for some
-// time, so that an idle directory shows that its master is away.
+// time, so that an idle directory shows that its master is away, or was emptied.
 func (t *target) probe(ctx context.Context) error {
 	t.mu.Lock()
 	due := t.now().Sub(t.contacted) >= probeInterval
@@ -202,11 +203,23 @@ func (t *target) probe(ctx context.Context) error {
 	if !due {
 		return nil
 	}
-	if _, err := t.conn.Get(ctx, []string{t.spec.Base}); err != nil {
+	entries, err := t.conn.Get(ctx, []string{t.spec.Base})
+	if err != nil {
 		return err
+	}
+	if entries[0] == nil {
+		t.refill()
 	}
 	t.contact()
 	return nil
+}
+
+// refill has the master compared at once: it came back empty.
+func (t *target) refill() {
+	t.mu.Lock()
+	t.emptied = true
+	t.mu.Unlock()
+	signal(t.verifyNow)
 }
 
 func (t *target) contact() {
@@ -272,7 +285,10 @@ func (t *target) write(ctx context.Context, batch []directory.Publication) error
 	if len(batch) == 0 {
 		return nil
 	}
-	_, err := t.publisher.Publish(ctx, batch)
+	n, err := t.publisher.Publish(ctx, batch)
+	if n.Base {
+		t.refill()
+	}
 	if err == nil {
 		t.contact()
 		return nil
@@ -281,7 +297,10 @@ func (t *target) write(ctx context.Context, batch []directory.Publication) error
 		return err
 	}
 	for _, p := range batch {
-		_, err := t.publisher.Publish(ctx, []directory.Publication{p})
+		n, err := t.publisher.Publish(ctx, []directory.Publication{p})
+		if n.Base {
+			t.refill()
+		}
 		if isOfServer(err) || ctx.Err() != nil {
 			return err
 		}

@@ -13,7 +13,7 @@ import (
 const maxVerifyWait = 10 * time.Minute
 
 // runVerify compares master and ledger until ctx ends: once after the start,
-// each interval, and when a CA left the directory.
+// each interval, when a CA left the directory, and when the master was emptied.
 func (t *target) runVerify(ctx context.Context) {
 	var wait time.Duration
 	for {
@@ -49,7 +49,7 @@ func (t *target) isUpToDate() bool {
 func (t *target) untilVerify() time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.status.VerifiedAt.IsZero() || t.leaving {
+	if t.status.VerifiedAt.IsZero() || t.leaving || t.emptied {
 		return 0
 	}
 	return t.spec.VerifyInterval - t.now().Sub(t.status.VerifiedAt)
@@ -63,9 +63,18 @@ func (t *target) verify(ctx context.Context) error {
 		return t.verified(fmt.Errorf("%w: %w", ErrLedger, err))
 	}
 	leaving := t.isLeaving()
+	t.mu.Lock()
+	emptied := t.emptied
+	t.emptied = false // once more if it is emptied meanwhile
+	t.mu.Unlock()
 	drift, err := t.publisher.Audit(ctx, t.desired)
 	if !leaving && !t.isLeaving() { // also what was repaired before it failed
 		t.drifted(drift, err == nil)
+	}
+	if err != nil && emptied {
+		t.mu.Lock()
+		t.emptied = true
+		t.mu.Unlock()
 	}
 	if err == nil && leaving {
 		err = t.dropLeft(ctx, before)

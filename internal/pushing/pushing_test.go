@@ -265,3 +265,35 @@ func TestAcceptRefuses(t *testing.T) {
 		}
 	}
 }
+
+// Two directories must not push to one place; one whose object is gone is retired.
+func TestOverlappingDirectories(t *testing.T) {
+	f := newFixture(t, time.Hour)
+	f.await(t, 0, "in step", inStep)
+	other := f.spec
+	other.Name = "other"
+	var overlap *publishing.OverlapError
+	if err := f.svc.Accept(other); !errors.As(err, &overlap) || overlap.Namespace+"/"+overlap.Name != id {
+		t.Fatalf("accept: got %v, want an overlap with %s", err, id)
+	}
+	if err := f.svc.Retire(id); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.svc.Accept(other); err != nil {
+		t.Fatal(err)
+	}
+	pt.Eventually(t, 20*time.Second, "the other is pushed, the retired one not", func() error {
+		if _, ok := f.svc.Status(id); ok {
+			return errors.New("retired one is pushed")
+		}
+		if all, ok := f.svc.Status(other.ID()); !ok || !inStep(all[0]) {
+			return fmt.Errorf("status %+v", all)
+		}
+		return nil
+	})
+	f.stop()
+	f.run(t)
+	if err := f.svc.Accept(other); err != nil {
+		t.Errorf("after a restart: %v", err)
+	}
+}

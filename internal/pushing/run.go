@@ -41,7 +41,7 @@ type slave struct {
 	wrong                   bool // was logged
 }
 
-func newRun(spec publishing.Spec, c Config, cursors string, before *run, log logr.Logger) (r *run, err error) {
+func newRun(spec publishing.Spec, c Config, turn chan struct{}, cursors string, before *run, log logr.Logger) (r *run, err error) {
 	r = &run{spec: spec, metrics: c.Metrics, log: log}
 	defer func() {
 		if err != nil {
@@ -52,14 +52,14 @@ func newRun(spec publishing.Spec, c Config, cursors string, before *run, log log
 	if err != nil {
 		return r, err
 	}
-	config := directory.PusherConfig{Base: spec.Base, Master: masterServer{master}, Interval: c.Interval, CompareInterval: spec.VerifyInterval,
+	config := directory.PusherConfig{Base: spec.Base, Master: masterServer{master}, MasterConnections: master.Connections, Turn: turn, Interval: c.Interval, CompareInterval: spec.VerifyInterval,
 		Cursors: cursorFiles{dir: cursors, spec: spec}}
 	for _, server := range spec.Slaves {
 		conn, err := r.open(c.Open, server, false)
 		if err != nil {
 			return r, err
 		}
-		config.Slaves = append(config.Slaves, directory.Slave{Name: server.Name, Server: conn})
+		config.Slaves = append(config.Slaves, directory.Slave{Name: server.Name, Server: conn, Connections: conn.Connections})
 		r.slaves = append(r.slaves, slave{base: before.drift(server.Name), status: publishing.ServerStatus{Name: server.Name, State: publishing.CatchingUp}})
 	}
 	before.forget(spec)

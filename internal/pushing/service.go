@@ -9,8 +9,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -42,6 +45,9 @@ type Config struct {
 type Service struct {
 	config  Config
 	changed chan struct{} // one element when Run is to look at the specs again
+	// turn holds an element while a slave is compared in full: one at a time, since
+	// each comparison holds many names in memory.
+	turn chan struct{}
 
 	mu    sync.RWMutex
 	specs map[string]publishing.Spec // by ID
@@ -57,7 +63,7 @@ func Open(c Config) (*Service, error) {
 	if c.Metrics == nil {
 		c.Metrics = publishing.NewMetrics(nil)
 	}
-	s := &Service{config: c, changed: make(chan struct{}, 1), specs: map[string]publishing.Spec{}, runs: map[string]*run{}, again: map[string]bool{}}
+	s := &Service{config: c, changed: make(chan struct{}, 1), turn: make(chan struct{}, 1), specs: map[string]publishing.Spec{}, runs: map[string]*run{}, again: map[string]bool{}}
 	for _, dir := range []string{s.specDir(), s.cursorDir()} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, fmt.Errorf("open state of the pusher: %w", err)
@@ -106,6 +112,7 @@ func readSpec(path string) (publishing.Spec, error) {
 }
 
 // Accept makes spec that of its directory, durably; the same again writes nothing.
+// A publishing.OverlapError says that another one has its entries on a slave.
 func (s *Service) Accept(spec publishing.Spec) error {
 	if err := spec.Validate(); err != nil {
 		return err
@@ -116,6 +123,11 @@ func (s *Service) Accept(spec publishing.Spec) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	for _, other := range s.specs {
+		if err := publishing.Overlap(spec, spec.Slaves, other, other.Slaves); err != nil {
+			return fmt.Errorf("accept directory %s: %w", spec.ID(), err)
+		}
+	}
 	old, known := s.specs[spec.ID()]
 	if known {
 		if before, err := json.Marshal(old); err == nil && bytes.Equal(before, next) {
@@ -128,6 +140,22 @@ func (s *Service) Accept(spec publishing.Spec) error {
 		return fmt.Errorf("accept directory %s: %w", spec.ID(), err)
 	}
 	s.specs[spec.ID()] = spec
+	s.lookAgain()
+	return nil
+}
+
+// Retire ends the work for a directory whose object is gone, durably. What was
+// pushed stays.
+func (s *Service) Retire(id string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, known := s.specs[id]; !known {
+		return nil
+	}
+	if err := os.Remove(filepath.Join(s.specDir(), fileName(id)+".json")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("retire directory %s: %w", id, err)
+	}
+	delete(s.specs, id)
 	s.lookAgain()
 	return nil
 }
@@ -171,11 +199,20 @@ func (s *Service) Run(ctx context.Context, log logr.Logger) error {
 		}
 	}()
 	for {
-		for id, spec := range s.outdated() {
+		outdated, retired := s.outdated()
+		for _, id := range slices.AppendSeq(retired, maps.Keys(outdated)) {
 			if stop := stops[id]; stop != nil {
-				stop() // first: one writer for each slave
+				stop() // first: one writer for each slave, of another directory too
 				delete(stops, id)
 			}
+		}
+		for _, id := range retired {
+			s.mu.Lock()
+			s.runs[id].forget(publishing.Spec{})
+			delete(s.runs, id)
+			s.mu.Unlock()
+		}
+		for id, spec := range outdated {
 			if err := s.start(ctx, spec, stops, log.WithValues("directory", id)); err != nil {
 				log.Error(err, "directory is not pushed", "directory", id)
 			}
@@ -188,25 +225,31 @@ func (s *Service) Run(ctx context.Context, log logr.Logger) error {
 	}
 }
 
-// outdated returns the specs that Run does not run yet, or is to run anew.
-func (s *Service) outdated() map[string]publishing.Spec {
+// outdated returns the specs that Run does not run yet, or is to run anew, and
+// the IDs of those that it runs and that are retired.
+func (s *Service) outdated() (out map[string]publishing.Spec, retired []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out := map[string]publishing.Spec{}
+	out = map[string]publishing.Spec{}
 	for id, spec := range s.specs {
 		if r := s.runs[id]; r == nil || !r.runs(spec) || s.again[id] {
 			out[id] = spec
 		}
 	}
+	for id := range s.runs {
+		if _, known := s.specs[id]; !known {
+			retired = append(retired, id)
+		}
+	}
 	clear(s.again)
-	return out
+	return out, retired
 }
 
 func (s *Service) start(ctx context.Context, spec publishing.Spec, stops map[string]func(), log logr.Logger) error {
 	s.mu.RLock()
 	before := s.runs[spec.ID()]
 	s.mu.RUnlock()
-	r, err := newRun(spec, s.config, s.cursorDir(), before, log)
+	r, err := newRun(spec, s.config, s.turn, s.cursorDir(), before, log)
 	if err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ import (
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	pkiv1 "github.com/terrace-pki/terrace/api/v1alpha1"
 	"github.com/terrace-pki/terrace/internal/app"
 	"github.com/terrace-pki/terrace/internal/device/pkcs11"
 )
@@ -108,7 +109,7 @@ func bringUp(ctx context.Context, o Options, s state, a applier, ports Ports, pi
 	if err := ensureNamespace(ctx, c); err != nil {
 		return err
 	}
-	if err := ensureSecret(ctx, c, "hsm-pin", "pin", pin); err != nil {
+	if err := ensureSecret(ctx, c, "hsm-pin", corev1.SecretTypeOpaque, "pin", pin); err != nil {
 		return err
 	}
 	for _, name := range directorySecrets(ports) {
@@ -116,7 +117,7 @@ func bringUp(ctx context.Context, o Options, s state, a applier, ports Ports, pi
 		if err != nil {
 			return err
 		}
-		if err := ensureSecret(ctx, c, name, "password", password); err != nil {
+		if err := ensureSecret(ctx, c, name, pkiv1.SecretTypeBindPassword, "password", password); err != nil {
 			return err
 		}
 	}
@@ -167,14 +168,21 @@ func ensureNamespace(ctx context.Context, c client.Client) error {
 }
 
 // ensureSecret creates a Secret of one entry, or corrects it: a cluster may know
-// that of a state folder that was removed.
-func ensureSecret(ctx context.Context, c client.Client, name, key string, value []byte) error {
-	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace}, Data: map[string][]byte{key: value}}
+// that of a state folder that was removed. A type cannot be changed.
+func ensureSecret(ctx context.Context, c client.Client, name string, typ corev1.SecretType, key string, value []byte) error {
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace}, Type: typ, Data: map[string][]byte{key: value}}
+	wanted := secret.DeepCopy()
 	if err := c.Create(ctx, secret); !apierrors.IsAlreadyExists(err) {
 		return err
 	}
 	if err := c.Get(ctx, client.ObjectKeyFromObject(secret), secret); err != nil {
 		return err
+	}
+	if secret.Type != typ {
+		if err := client.IgnoreNotFound(c.Delete(ctx, secret)); err != nil {
+			return err
+		}
+		return c.Create(ctx, wanted)
 	}
 	if bytes.Equal(secret.Data[key], value) {
 		return nil

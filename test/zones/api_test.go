@@ -175,12 +175,17 @@ func (tr *tier) overlay(base, text string) string {
 // secret makes one in the tier's namespace.
 func (tr *tier) secret(name, key string, value []byte) {
 	tr.t.Helper()
+	tr.typedSecret(name, corev1.SecretTypeOpaque, key, value)
+}
+
+func (tr *tier) typedSecret(name string, typ corev1.SecretType, key string, value []byte) {
+	tr.t.Helper()
 	ctx := context.Background()
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: ministry}}
 	if err := client.IgnoreAlreadyExists(tr.admin.Create(ctx, ns)); err != nil {
 		tr.t.Fatal(err)
 	}
-	if err := tr.admin.Create(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: ministry}, Data: map[string][]byte{key: value}}); err != nil {
+	if err := tr.admin.Create(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: ministry}, Type: typ, Data: map[string][]byte{key: value}}); err != nil {
 		tr.t.Fatal(err)
 	}
 }

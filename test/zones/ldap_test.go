@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	pkiv1 "github.com/terrace-pki/terrace/api/v1alpha1"
 	"github.com/terrace-pki/terrace/directory/slapd"
 	"github.com/terrace-pki/terrace/test/zones/zone"
 )
@@ -104,10 +105,10 @@ func (tr *tier) startDirectory() {
 			return nil
 		})
 	}
-	tr.secret("directory-master", "password", []byte(publisher))
-	tr.secret("directory-reader", "password", []byte(reader))
-	tr.secret("directory-slave-1", "password", []byte(pusher))
-	tr.secret("directory-slave-2", "password", []byte(pusher))
+	tr.typedSecret("directory-master", pkiv1.SecretTypeBindPassword, "password", []byte(publisher))
+	tr.typedSecret("directory-reader", pkiv1.SecretTypeBindPassword, "password", []byte(reader))
+	tr.typedSecret("directory-slave-1", pkiv1.SecretTypeBindPassword, "password", []byte(pusher))
+	tr.typedSecret("directory-slave-2", pkiv1.SecretTypeBindPassword, "password", []byte(pusher))
 	ca, err := readTransportCA(tr.links)
 	if err != nil {
 		tr.t.Fatal(err)

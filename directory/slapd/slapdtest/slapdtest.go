@@ -90,6 +90,16 @@ func (s *Server) Restart(t testing.TB) {
 	s.Process = p
 }
 
+// Empty starts the server anew with nothing in it, as after the loss of its disk.
+func (s *Server) Empty(t testing.TB) {
+	t.Helper()
+	s.Stop(t)
+	if err := os.RemoveAll(s.Config.Dir); err != nil {
+		t.Fatal(err)
+	}
+	s.Restart(t)
+}
+
 // Stop stops the server if it runs.
 func (s *Server) Stop(t testing.TB) {
 	t.Helper()
