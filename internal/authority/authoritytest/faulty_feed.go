@@ -40,6 +40,11 @@ func (f *Faulty) Head(ctx context.Context) (int64, error) {
 	return answer(f, "Head", func() (int64, error) { return f.Store.Head(ctx) })
 }
 
+// Anchor may fail on demand.
+func (f *Faulty) Anchor(ctx context.Context, seq int64) ([]byte, error) {
+	return answer(f, "Anchor", func() ([]byte, error) { return f.Store.Anchor(ctx, seq) })
+}
+
 // Unsequenced may fail on demand.
 func (f *Faulty) Unsequenced(ctx context.Context) (int64, error) {
 	return answer(f, "Unsequenced", func() (int64, error) { return f.Store.Unsequenced(ctx) })
