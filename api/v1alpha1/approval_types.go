@@ -109,11 +109,15 @@ type OfficerSignature struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
 	Officer string `json:"officer,omitempty"`
-	// value is the DER signature (GM/T 0009).
+	// value is the DER signature (GM/T 0009), base64.
 	// +required
-	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:Format=base64
+	// +kubebuilder:validation:MinLength=4
 	// +kubebuilder:validation:MaxLength=256
+	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9+/]+={0,2}$`
 	Value []byte `json:"value,omitempty"`
+	// Not the format byte: CEL's rules cannot compare such a value that holds "+" or
+	// "/", and then refuse every change of the object, of its status too.
 }
 
 // ApprovalStatus says whether the decision was taken in.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/emmansun/gmsm/sm3"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	pkiv1 "github.com/terrace-pki/terrace/api/v1alpha1"
 	"github.com/terrace-pki/terrace/controllers/step"
@@ -61,44 +62,57 @@ func (r *Reconciler) approved(ctx context.Context, ca *pkiv1.BusinessCA, issuer 
 	return nil
 }
 
-// takeDecisions records what the Approvals in the CA's namespace say.
+// takeDecisions records what the Approvals in the CA's namespace say, and says
+// of each whether it was taken in.
 func (r *Reconciler) takeDecisions(ctx context.Context, ca *pkiv1.BusinessCA, digest, target [32]byte) error {
 	var all pkiv1.ApprovalList
 	if err := r.Client.List(ctx, &all, client.InNamespace(ca.Namespace)); err != nil {
 		return fmt.Errorf("list approvals: %w", err)
 	}
 	for i := range all.Items {
-		d, ok := r.decision(&all.Items[i], ca, digest)
-		if !ok {
+		a := all.Items[i].DeepCopy()
+		if !decides(ca, a) {
 			continue
 		}
-		if err := r.Authorities.RecordDecision(ctx, target, d); err != nil {
-			return step.Failed(pkiv1.ReasonStoreUnavailable, err)
+		_, err := step.Run(ctx, r.Client, a, 0, step.Step{Condition: pkiv1.ConditionTaken, Do: func(ctx context.Context) error { return r.take(ctx, a, ca, digest, target) }})
+		if err != nil && !errors.Is(err, reconcile.TerminalError(nil)) { // a refused one is said in its own status
+			return fmt.Errorf("take Approval %s: %w", a.Name, err)
 		}
 	}
 	return nil
 }
 
-// decision reads one Approval; ok is false for what is about something else, or
-// is not signed by an officer whom this process knows.
-func (r *Reconciler) decision(a *pkiv1.Approval, ca *pkiv1.BusinessCA, digest [32]byte) (d authority.Decision, ok bool) {
-	t, s := a.Spec.TargetRef, a.Spec.Signature
-	if t.Kind != kind || t.Name != ca.Name || t.Namespace != "" && t.Namespace != ca.Namespace || s == nil || a.Spec.RequestDigest != hex.EncodeToString(digest[:]) {
-		return d, false
+// take verifies one Approval and records it. Only signatures of officers whom
+// this process knows count.
+func (r *Reconciler) take(ctx context.Context, a *pkiv1.Approval, ca *pkiv1.BusinessCA, digest, target [32]byte) error {
+	s := a.Spec.Signature
+	if s == nil {
+		return step.Stalled(pkiv1.ReasonSignatureInvalid, "spec.signature: is missing; an officer must sign (kubectl terrace approve businessca/%s --officer NAME --key FILE)", ca.Name)
+	}
+	if a.Spec.RequestDigest != hex.EncodeToString(digest[:]) {
+		return step.Stalled(pkiv1.ReasonDigestMismatch, "spec.requestDigest: the CA has %s; decide anew", hex.EncodeToString(digest[:]))
 	}
 	pub, known := r.Limits.Officer(s.Officer)
 	if !known {
-		return d, false
+		return step.Stalled(pkiv1.ReasonSignatureInvalid, "spec.signature.officer: %q is no officer in the limits file of the process beside the key", s.Officer)
 	}
 	message := registration.OfficerMessage(kind, ca.Namespace, ca.Name, digest, registration.Decision(a.Spec.Decision))
-	if registration.VerifyOfficer(pub, message, s.Value) != nil {
-		return d, false
+	if err := registration.VerifyOfficer(pub, message, s.Value); err != nil {
+		return step.Stalled(pkiv1.ReasonSignatureInvalid, "spec.signature: %v", err)
 	}
-	return authority.Decision{Officer: s.Officer, Denied: a.Spec.Decision == pkiv1.DecisionDeny, Signature: s.Value}, true
+	d := authority.Decision{Officer: s.Officer, Denied: a.Spec.Decision == pkiv1.DecisionDeny, Signature: s.Value}
+	recorded, err := r.Authorities.RecordDecision(ctx, target, d)
+	switch {
+	case err != nil:
+		return step.Failed(pkiv1.ReasonStoreUnavailable, err)
+	case recorded.Denied != d.Denied:
+		return step.Stalled(pkiv1.ReasonAlreadyDecided, "officer %q decided otherwise before; the first decision stays", s.Officer)
+	}
+	return nil
 }
 
-// decides: an Approval in the namespace of a BusinessCA is about it.
-func decides(item, changed client.Object) bool {
-	t := changed.(*pkiv1.Approval).Spec.TargetRef
-	return item.GetNamespace() == changed.GetNamespace() && t.Kind == kind && t.Name == item.GetName()
+// decides says whether an Approval in the namespace of a BusinessCA is about it.
+func decides(ca, approval client.Object) bool {
+	t := approval.(*pkiv1.Approval).Spec.TargetRef
+	return ca.GetNamespace() == approval.GetNamespace() && t.Kind == kind && t.Name == ca.GetName() && (t.Namespace == "" || t.Namespace == ca.GetNamespace())
 }

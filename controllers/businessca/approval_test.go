@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/emmansun/gmsm/sm2"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	pkiv1 "github.com/terrace-pki/terrace/api/v1alpha1"
 	"github.com/terrace-pki/terrace/controllers/businessca"
@@ -96,6 +97,16 @@ func TestOfficersMustSign(t *testing.T) {
 	o.look(t, "False/AwaitingApproval")
 	if m := controllertest.Message(o.ca, pkiv1.ConditionCertificateReady); !strings.HasPrefix(m, "1 of 2 officers") {
 		t.Errorf("message %q, want 1 of 2", m)
+	}
+	for name, want := range map[string]string{"unknown-officer": "False/SignatureInvalid", "borrowed-name": "False/SignatureInvalid",
+		"turned-round": "False/SignatureInvalid", "other-digest": "False/DigestMismatch", "zhang-1": "True/Succeeded", "zhang-2": "True/Succeeded"} {
+		a := &pkiv1.Approval{}
+		if err := o.Client.Get(t.Context(), client.ObjectKey{Namespace: o.Namespace, Name: name}, a); err != nil {
+			t.Fatal(err)
+		}
+		if got := controllertest.Reason(a, pkiv1.ConditionTaken); got != want {
+			t.Errorf("Approval %s: Taken is %s, want %s", name, got, want)
+		}
 	}
 	o.Delete(t, first) // the decision was taken in
 	o.sign(t, "li-1", "li", pkiv1.DecisionApprove, nil)

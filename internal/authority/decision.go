@@ -17,25 +17,26 @@ type Decision struct {
 }
 
 // RecordDecision keeps an officer's decision about target, a digest of all that
-// is decided. The object that carried it may go; the decision stays.
-func (s *Service) RecordDecision(ctx context.Context, target [32]byte, d Decision) error {
+// is decided, and returns what is recorded: the officer's first one. The object
+// that carried it may go; the decision stays.
+func (s *Service) RecordDecision(ctx context.Context, target [32]byte, d Decision) (Decision, error) {
 	known, err := s.Decisions(ctx, target)
 	if err != nil {
-		return err
+		return Decision{}, err
 	}
 	for _, k := range known {
 		if k.Officer == d.Officer {
-			return nil
+			return k, nil
 		}
 	}
 	b, err := json.Marshal(d)
 	if err != nil {
-		return fmt.Errorf("encode decision of officer %s: %w", d.Officer, err)
+		return Decision{}, fmt.Errorf("encode decision of officer %s: %w", d.Officer, err)
 	}
 	if err := s.seen(s.store.Accept(ctx, Accepted{Name: decisionPrefix(target) + d.Officer, Spec: b})); err != nil {
-		return fmt.Errorf("record decision of officer %s: %w", d.Officer, err)
+		return Decision{}, fmt.Errorf("record decision of officer %s: %w", d.Officer, err)
 	}
-	return nil
+	return d, nil
 }
 
 // Decisions returns those about target, by officer.
