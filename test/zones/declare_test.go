@@ -2,6 +2,7 @@ package zones
 
 import (
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	pkiv1 "github.com/terrace-pki/terrace/api/v1alpha1"
 	"github.com/terrace-pki/terrace/controllers/step"
 	"github.com/terrace-pki/terrace/internal/nationalroot"
+	"github.com/terrace-pki/terrace/test/zones/zone"
 )
 
 // startProcesses runs each process of the tier on its host, by its own user and
@@ -145,6 +147,30 @@ func (tr *tier) certifyByRoot() {
 	before := ca.DeepCopy()
 	ca.Spec.RootCertificate, ca.Spec.Certificate = root.CertificatePEM(), certificate
 	if err := tr.admin.Patch(tr.t.Context(), &ca, client.MergeFrom(before)); err != nil {
+		tr.t.Fatal(err)
+	}
+}
+
+// approveByOfficer has an officer sign for the business CA, with kubectl terrace and
+// a key that no process has. Before that the CA has no certificate.
+func (tr *tier) approveByOfficer() {
+	tr.t.Helper()
+	var ca pkiv1.BusinessCA
+	tr.eventually("the business CA waits for an officer", func() error {
+		if err := tr.admin.Get(tr.t.Context(), client.ObjectKey{Namespace: ministry, Name: "business"}, &ca); err != nil {
+			return err
+		}
+		if c := meta.FindStatusCondition(ca.Status.Conditions, pkiv1.ConditionCertificateReady); c == nil || c.Reason != pkiv1.ReasonAwaitingApproval {
+			return errors.New(conditions(&ca))
+		}
+		return nil
+	})
+	if len(ca.Status.Certificate) > 0 {
+		tr.t.Fatal("the business CA has a certificate that no officer signed for")
+	}
+	if _, err := tr.net.Run("people", zone.Command{Name: "kubectl terrace approve", Args: []string{tr.shared("kubectl-terrace"), "approve", "businessca/business",
+		"--officer", "zhang", "--key", tr.dir("people", "officer.key"), "--kubeconfig", tr.dir("people", "admin.kubeconfig"), "-n", ministry,
+		"--as", "zhang", "--as-group", "ministry-officers"}}); err != nil {
 		tr.t.Fatal(err)
 	}
 }

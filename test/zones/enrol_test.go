@@ -22,7 +22,7 @@ func (tr *tier) enrol() {
 	}
 	tr.net.Put("ca", "peers.yaml", []byte(tr.peers("    authorities: [BusinessCA/ministry/business]\n    registrationAuthorities: [ministry/ra]\n    namespaces: [ministry]\n", "ra")+
 		strings.TrimPrefix(tr.peers("", "validation-business", "validation-public"), "peers:\n")))
-	tr.net.Put("ca", "limits.yaml", []byte(`authorities:
+	tr.net.Put("ca", "limits.yaml", []byte(fmt.Sprintf(`authorities:
   - authority: BusinessCA/ministry/business
     validity: 43800h
     keyUsages: [DigitalSignature, ContentCommitment]
@@ -35,8 +35,25 @@ subordinates:
     maxPathLength: 1
     validity: 87600h
     names: [{subjectBase: "O=Ministry,C=CN"}]
-    approvals: 0
-`))
+    approvals: 1
+officers:
+  - name: zhang
+    publicKey: |
+      %s
+`, indent(string(tr.officer())))))
+}
+
+// officer makes an officer's key, which stays with that person, and returns its public half.
+func (tr *tier) officer() []byte {
+	tr.t.Helper()
+	key := openssl(tr.t, nil, "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:SM2")
+	tr.net.Put("people", "officer.key", key)
+	return openssl(tr.t, key, "pkey", "-pubout")
+}
+
+// indent puts a PEM text into a YAML block of the tables here.
+func indent(pem string) string {
+	return strings.ReplaceAll(strings.TrimSpace(pem), "\n", "\n      ")
 }
 
 // transport makes the certificates in a folder that stays with root, and
@@ -67,7 +84,7 @@ func (tr *tier) peers(powers string, names ...string) string {
 	var b strings.Builder
 	b.WriteString("peers:\n")
 	for _, name := range names {
-		fmt.Fprintf(&b, "  - name: %s\n    publicKey: |\n      %s\n%s", name, strings.ReplaceAll(strings.TrimSpace(tr.publicKey[name]), "\n", "\n      "), powers)
+		fmt.Fprintf(&b, "  - name: %s\n    publicKey: |\n      %s\n%s", name, indent(tr.publicKey[name]), powers)
 	}
 	return b.String()
 }

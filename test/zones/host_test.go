@@ -42,7 +42,7 @@ func newTier(t *testing.T) *tier {
 	tr := &tier{t: t, net: zone.Up(t, zone.Plan{Hosts: all, Rules: firewall}), links: t.TempDir(),
 		processes: map[string]*zone.Process{}, publicKey: map[string]string{}}
 	// Programs are where every user may run them, and nobody may change them.
-	for _, path := range []string{binary(t, "terrace"), binary(t, "testapiserver"), binary(t, "kubectl"), module(t)} {
+	for _, path := range []string{binary(t, "terrace"), binary(t, "kubectl-terrace"), binary(t, "testapiserver"), binary(t, "kubectl"), module(t)} {
 		if err := copyFile(path, filepath.Join(tr.net.Shared(), filepath.Base(path))); err != nil {
 			t.Fatal(err)
 		}

@@ -44,6 +44,7 @@ func (tr *tier) bringUp() {
 	tr.startProcesses()
 	tr.declare()
 	tr.certifyByRoot()
+	tr.approveByOfficer()
 	tr.allReady()
 	for _, host := range validationHosts {
 		tr.ready(host)
