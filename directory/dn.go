@@ -1,12 +1,13 @@
 package directory
 
 import (
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/terrace-pki/terrace/internal/pki"
 )
 
 // Bounds of DNs.
@@ -103,7 +104,7 @@ func readDNValue(s string) (value string, n int, err error) {
 		c := s[n]
 		switch {
 		case c == '\\':
-			b, width, err := unescapeDN(s[n+1:])
+			b, width, err := pki.UnescapeNameByte(s[n+1:])
 			if err != nil {
 				return "", 0, err
 			}
@@ -128,18 +129,6 @@ func readDNValue(s string) (value string, n int, err error) {
 		return "", 0, errors.New("value is not valid UTF-8")
 	}
 	return string(out[:keep]), n, nil
-}
-
-func unescapeDN(s string) (b byte, width int, err error) {
-	if s != "" && strings.IndexByte(` "#+,;<=>\`, s[0]) >= 0 {
-		return s[0], 1, nil
-	}
-	if len(s) >= 2 {
-		if v, err := hex.DecodeString(s[:2]); err == nil {
-			return v[0], 2, nil
-		}
-	}
-	return 0, 0, errors.New("a backslash must be followed by a special character or two hexadecimal digits")
 }
 
 // escapeDN writes a value by RFC 4514 §2.4.

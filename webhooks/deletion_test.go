@@ -59,18 +59,7 @@ func serveDeletion(t *testing.T) *guarded {
 	if err := webhooks.SetupAll(mgr); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- mgr.Start(ctx) }()
-	t.Cleanup(func() {
-		if err := hooks.Close(); err != nil {
-			t.Error(err)
-		}
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
+	hooks.Run(t, mgr)
 	g.create(t, tier(g.ns, "probe", nil), device(g.ns, "probe", "probe", "probe"))
 	g.eventually(t, "the webhook answers", func(ctx context.Context) bool {
 		err := c.Delete(ctx, tier(g.ns, "probe", nil), client.DryRunAll)

@@ -17,10 +17,8 @@ import (
 	"github.com/emmansun/gmsm/sm2"
 	"github.com/emmansun/gmsm/smx509"
 	"github.com/go-logr/logr"
-	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
-	"k8s.io/apimachinery/pkg/util/yaml"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
@@ -63,7 +61,7 @@ func newDesk(t *testing.T) *desk {
 	}
 	d := &desk{Client: c, server: server, ns: server.Namespace(t)}
 	d.start(t)
-	d.roles(t)
+	apiserver.BindRoles(t, d.server.Config, "../../config/rbac/people.yaml", d.ns)
 	for _, obj := range []client.Object{
 		&pkiv1.Tier{ObjectMeta: d.meta("ministry"), Spec: pkiv1.TierSpec{Level: pkiv1.LevelMinistry}},
 		&pkiv1.IndustryCA{ObjectMeta: d.meta("industry"), Spec: pkiv1.IndustryCASpec{CACommon: caCommon("CN=Industry CA,C=CN")}},
@@ -118,46 +116,13 @@ func (d *desk) start(t *testing.T) {
 		(&approval.Reconciler{Client: mgr.GetClient(), Store: store}).SetupWithManager(mgr)); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- mgr.Start(ctx) }()
-	t.Cleanup(func() {
-		if err := hooks.Close(); err != nil {
-			t.Error(err)
-		}
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
+	hooks.Run(t, mgr)
 	d.eventually(t, "the webhooks answer", func(ctx context.Context) bool {
 		probe := &pkiv1.CertificateRequest{ObjectMeta: d.meta("probe"), Spec: pkiv1.CertificateRequestSpec{Request: []byte("nothing"),
 			ProfileRef: pkiv1.LocalObjectReference{Name: "p"}, RegistrationAuthorityRef: pkiv1.NamespacedReference{Name: "ra"}}}
 		err := d.Create(ctx, probe, client.DryRunAll)
 		return err != nil && strings.Contains(err.Error(), "spec.request")
 	})
-}
-
-// roles binds the roles of config/rbac/people.yaml to groups of their names.
-func (d *desk) roles(t *testing.T) {
-	t.Helper()
-	f, err := os.Open("../../config/rbac/people.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	decoder := yaml.NewYAMLOrJSONDecoder(f, 4096)
-	for {
-		var role rbacv1.ClusterRole
-		if decoder.Decode(&role) != nil {
-			break
-		}
-		binding := &rbacv1.RoleBinding{ObjectMeta: d.meta(role.Name), RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role.Name},
-			Subjects: []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: role.Name}}}
-		if err := errors.Join(d.Create(t.Context(), &role), d.Create(t.Context(), binding)); err != nil {
-			t.Fatal(err)
-		}
-	}
 }
 
 func (d *desk) eventually(t *testing.T, what string, is func(context.Context) bool) {

@@ -166,5 +166,5 @@ func sumUp(d *pkiv1.Directory, slaves *step.NotReady) []metav1.Condition {
 		abnormal = pkiv1.ConditionStalled
 	}
 	return []metav1.Condition{ready, keepTransition(d, metav1.Condition{Type: abnormal, Status: metav1.ConditionTrue,
-		Reason: blocked.Reason, Message: short(blocked.Message), ObservedGeneration: d.Generation})}
+		Reason: blocked.Reason, Message: step.Shorten(blocked.Message), ObservedGeneration: d.Generation})}
 }

@@ -3,15 +3,12 @@ package directory
 import (
 	"context"
 	"errors"
-	"strings"
 	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -33,15 +30,6 @@ const (
 	roleSlave  = "Slave"
 )
 
-const maxText = 1024
-
-func short(s string) string {
-	if len(s) > maxText {
-		return strings.ToValidUTF8(s[:maxText], "")
-	}
-	return s
-}
-
 // serverStatus is a server's state as the API shows it.
 func serverStatus(role string, s publishing.ServerStatus) pkiv1.DirectoryServerStatus {
 	out := pkiv1.DirectoryServerStatus{Name: s.Name, Role: role, State: string(s.State), LagSeconds: int64(s.Lag / time.Second),
@@ -51,7 +39,7 @@ func serverStatus(role string, s publishing.ServerStatus) pkiv1.DirectoryServerS
 		out.VerifiedAt = &at
 	}
 	if s.LastError != nil {
-		out.LastError = short(s.LastError.Error())
+		out.LastError = step.Shorten(s.LastError.Error())
 	}
 	return out
 }
@@ -81,7 +69,7 @@ func notReady(s publishing.ServerStatus) *step.NotReady {
 func conditionOf(d *pkiv1.Directory, typ string, blocked *step.NotReady) metav1.Condition {
 	c := metav1.Condition{Type: typ, Status: metav1.ConditionTrue, Reason: pkiv1.ReasonSucceeded, ObservedGeneration: d.Generation}
 	if blocked != nil {
-		c.Status, c.Reason, c.Message = metav1.ConditionFalse, blocked.Reason, short(blocked.Message)
+		c.Status, c.Reason, c.Message = metav1.ConditionFalse, blocked.Reason, step.Shorten(blocked.Message)
 	}
 	return keepTransition(d, c)
 }
@@ -109,18 +97,9 @@ func (w *writer) write(ctx context.Context, d *pkiv1.Directory, part pkiv1.Direc
 	if equality.Semantic.DeepEqual(before, part) || (equality.Semantic.DeepEqual(states(before), states(part)) && !w.due(d.UID)) {
 		return nil
 	}
-	status, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&part)
-	if err != nil {
+	// Without a version: the other owner writes its part of the same object.
+	if err := step.ApplyStatus(ctx, w.client, d, &part, w.owner, ""); err != nil {
 		return err
-	}
-	u := &unstructured.Unstructured{Object: map[string]any{"status": status}}
-	u.SetGroupVersionKind(pkiv1.GroupVersion.WithKind("Directory"))
-	u.SetName(d.Name)
-	u.SetNamespace(d.Namespace)
-	u.SetUID(d.UID) // an object of the same name that came since is another one
-	err = w.client.Status().Apply(ctx, client.ApplyConfigurationFromUnstructured(u), w.owner, client.ForceOwnership)
-	if err != nil {
-		return client.IgnoreNotFound(err)
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()

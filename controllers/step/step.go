@@ -150,14 +150,20 @@ func summarise(obj Object, blocked *NotReady) {
 	meta.RemoveStatusCondition(&st.Conditions, off)
 }
 
+// maxMessage is what a message of a status may have, in bytes.
 const maxMessage = 1024
 
-func set(obj Object, typ string, status metav1.ConditionStatus, reason, message string) {
-	if len(message) > maxMessage {
-		message = strings.ToValidUTF8(message[:maxMessage], "")
+// Shorten cuts words to what a message of a status may have.
+func Shorten(s string) string {
+	if len(s) > maxMessage {
+		return strings.ToValidUTF8(s[:maxMessage], "")
 	}
+	return s
+}
+
+func set(obj Object, typ string, status metav1.ConditionStatus, reason, message string) {
 	meta.SetStatusCondition(&obj.GetObjectStatus().Conditions, metav1.Condition{
-		Type: typ, Status: status, Reason: reason, Message: message, ObservedGeneration: obj.GetGeneration()})
+		Type: typ, Status: status, Reason: reason, Message: Shorten(message), ObservedGeneration: obj.GetGeneration()})
 }
 
 // apply writes the whole status by server-side apply, if it changed.
@@ -165,23 +171,30 @@ func apply(ctx context.Context, c client.Client, before, obj Object) error {
 	if equality.Semantic.DeepEqual(before.GetStatus(), obj.GetStatus()) {
 		return nil
 	}
+	// What was read may be older than what this controller wrote itself: an act
+	// done a moment ago would be shown as one that was found done.
+	return ApplyStatus(ctx, c, obj, obj.GetStatus(), FieldOwner, before.GetResourceVersion())
+}
+
+// ApplyStatus makes status that part of an object's status which owner owns, by
+// server-side apply. With a version, only if the object still has it. An object
+// that is gone, or another of its name that came since, is left alone.
+func ApplyStatus(ctx context.Context, c client.Client, obj client.Object, status any, owner client.FieldOwner, version string) error {
 	gvk, err := apiutil.GVKForObject(obj, c.Scheme())
 	if err != nil {
 		return err
 	}
-	status, err := runtime.DefaultUnstructuredConverter.ToUnstructured(obj.GetStatus())
+	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(status)
 	if err != nil {
 		return err
 	}
-	u := &unstructured.Unstructured{Object: map[string]any{"status": status}}
+	u := &unstructured.Unstructured{Object: map[string]any{"status": fields}}
 	u.SetGroupVersionKind(gvk)
 	u.SetName(obj.GetName())
 	u.SetNamespace(obj.GetNamespace())
-	u.SetUID(obj.GetUID()) // an object of the same name that came since is another one
-	// What was read may be older than what this controller wrote itself: an act
-	// done a moment ago would be shown as one that was found done.
-	u.SetResourceVersion(before.GetResourceVersion())
-	return client.IgnoreNotFound(c.Status().Apply(ctx, client.ApplyConfigurationFromUnstructured(u), FieldOwner, client.ForceOwnership))
+	u.SetUID(obj.GetUID())
+	u.SetResourceVersion(version)
+	return client.IgnoreNotFound(c.Status().Apply(ctx, client.ApplyConfigurationFromUnstructured(u), owner, client.ForceOwnership))
 }
 
 // IsReady says whether an object's Ready condition is True for its present spec.

@@ -12,8 +12,6 @@ import (
 )
 
 const (
-	// maxLastError in bytes, as the API bounds it.
-	maxLastError = 1024
 	// numberInterval is how often the numbers of a node that goes on as it did
 	// are written.
 	numberInterval = checkInterval
@@ -57,7 +55,7 @@ func (r *Reconciler) nodeStatus(name string) (replica.NodeStatus, bool) {
 // nodeStatus is what the API shows of a node. While a node goes on as it did,
 // its numbers are written once in a while only: the live ones are metrics.
 func nodeStatus(name string, s replica.NodeStatus, before *pkiv1.ValidationNodeStatus) pkiv1.ValidationNodeStatus {
-	out := pkiv1.ValidationNodeStatus{Name: name, State: string(s.State), Backlog: s.Backlog, LastError: strings.ToValidUTF8(cut(s.LastError), "")}
+	out := pkiv1.ValidationNodeStatus{Name: name, State: string(s.State), Backlog: s.Backlog, LastError: step.Shorten(s.LastError)}
 	if !s.PushedAt.IsZero() {
 		at := metav1.NewTime(s.PushedAt.Truncate(time.Second))
 		out.PushedAt = &at
@@ -70,8 +68,6 @@ func nodeStatus(name string, s replica.NodeStatus, before *pkiv1.ValidationNodeS
 	}
 	return out
 }
-
-func cut(s string) string { return s[:min(len(s), maxLastError)] }
 
 func find(all []pkiv1.ValidationNodeStatus, name string) *pkiv1.ValidationNodeStatus {
 	for i := range all {

@@ -165,9 +165,6 @@ func (p *Process) logTail() string {
 	return lastLines(string(b))
 }
 
-// Address is host:port of the listener.
-func (p *Process) Address() string { return p.config.Address }
-
 // URL of the listener, for a slave's MasterURL.
 func (p *Process) URL() string {
 	host, port, _ := net.SplitHostPort(p.config.Address)

@@ -97,8 +97,6 @@ type managerOptions struct {
 	leader   Election
 	// secretNamespaces are those whose Secrets are watched; nil: every one.
 	secretNamespaces []string
-	// secretsUncached: Secrets are read one by one, never listed.
-	secretsUncached bool
 }
 
 func newManager(kube *rest.Config, m managerOptions, log logr.Logger) (manager.Manager, error) {
@@ -123,9 +121,9 @@ func newManager(kube *rest.Config, m managerOptions, log logr.Logger) (manager.M
 		}
 		o.Cache.ByObject = map[client.Object]cache.ByObject{&corev1.Secret{}: {Namespaces: of}}
 	}
-	if m.secretsUncached {
-		o.Client.Cache = &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}}}
-	}
+	// Secrets are read one by one, also outside the namespaces where they are
+	// watched: no process needs the right to list them in order to read one.
+	o.Client.Cache = &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}}}
 	if w := m.webhooks; w.WebhookAddress != "" {
 		host, port, err := splitAddress(w.WebhookAddress)
 		if err != nil {

@@ -55,7 +55,7 @@ func RunPusher(ctx context.Context, kube *rest.Config, c PusherConfig, log logr.
 		return err
 	}
 	manage := func(ctx context.Context) error {
-		mgr, err := newManager(kube, managerOptions{name: c.Name, secretsUncached: true}, log)
+		mgr, err := newManager(kube, managerOptions{name: c.Name}, log)
 		if err != nil {
 			return err
 		}

@@ -67,8 +67,7 @@ func RunRA(ctx context.Context, kube *rest.Config, c RAConfig, log logr.Logger) 
 	}
 	people := newOffice(issuing.NewClient(client), store)
 	manage := func(ctx context.Context) error {
-		// Identity values are read one by one: this process has no right to list Secrets.
-		mgr, err := newManager(kube, managerOptions{name: "ra", leader: c.Election, secretsUncached: true}, log)
+		mgr, err := newManager(kube, managerOptions{name: "ra", leader: c.Election}, log)
 		if err != nil {
 			return err
 		}

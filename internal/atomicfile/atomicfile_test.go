@@ -55,7 +55,7 @@ func TestWriteFails(t *testing.T) {
 // link there before it is given away by name, and get what the link leads to.
 func TestWriteOwnedIsOwnedFromTheStart(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Skip("needs root, which alone can make files of others")
+		t.Fatal("needs root, which alone can make files of others: make test runs as root")
 	}
 	path := filepath.Join(t.TempDir(), "f")
 	done := make(chan struct{})

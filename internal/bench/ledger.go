@@ -15,6 +15,9 @@ import (
 
 // serials are those of up to n certificates of the stage's CA, spread over its ledger.
 func (s *Stage) serials(ctx context.Context, n int) ([]pki.Serial, error) {
+	if n < 1 {
+		return nil, fmt.Errorf("%d operations: want at least 1", n)
+	}
 	var all []pki.Serial
 	for after := int64(0); len(all) < n; {
 		records, next, err := s.Authorities.Good(ctx, s.key, after, authority.MaxChanges)

@@ -61,7 +61,7 @@ func readValue(s string) (value string, n int, err error) {
 		c := s[n]
 		switch {
 		case c == '\\':
-			b, width, err := unescape(s[n+1:])
+			b, width, err := UnescapeNameByte(s[n+1:])
 			if err != nil {
 				return "", 0, err
 			}
@@ -87,7 +87,9 @@ func readValue(s string) (value string, n int, err error) {
 	return string(out[:keep]), n, nil
 }
 
-func unescape(s string) (b byte, width int, err error) {
+// UnescapeNameByte reads what stands behind a backslash in a distinguished name
+// (RFC 4514 §3): the byte, and how many bytes of s write it.
+func UnescapeNameByte(s string) (b byte, width int, err error) {
 	if s != "" && strings.IndexByte(` "#+,;<=>\`, s[0]) >= 0 {
 		return s[0], 1, nil
 	}

@@ -32,16 +32,6 @@ func (r Reason) String() string {
 	return fmt.Sprintf("reason(%d)", int(r))
 }
 
-// ParseReason reads the name in RFC 5280.
-func ParseReason(s string) (Reason, error) {
-	for r, n := range reasonNames {
-		if n == s {
-			return r, nil
-		}
-	}
-	return 0, fmt.Errorf("revocation reason %.32q: want one of unspecified, keyCompromise, cACompromise, affiliationChanged, superseded, cessationOfOperation, certificateHold, privilegeWithdrawn", s)
-}
-
 // OnCRL says whether the reason may stand on a full CRL: removeFromCRL (8) is
 // for delta CRLs, and 7 is not used (RFC 5280 §5.3.1).
 func (r Reason) OnCRL() bool {

@@ -40,9 +40,6 @@ func directorySecrets(p Ports) []string {
 	return names
 }
 
-// transportCA is the file that the LDAP servers are verified against.
-func (s state) transportCA() string { return s.path("transport", "ldap-master", transport.CAFile) }
-
 // startDirectory starts the master and its slaves; stop ends them.
 func (s state) startDirectory(ctx context.Context, p Ports) (stop func() error, err error) {
 	var running []*slapd.Process
@@ -56,19 +53,12 @@ func (s state) startDirectory(ctx context.Context, p Ports) (stop func() error, 
 		return errors.Join(failures...)
 	}
 	servers := ldapServers(p)
-	var processes []transport.Process
-	for _, l := range servers {
-		processes = append(processes, transport.Process{Name: "ldap-" + l.name, Hosts: []string{"127.0.0.1", "localhost"}})
-	}
-	if _, err := transport.EnsureFolders(s.path("transport"), processes, time.Now()); err != nil {
-		return nil, fmt.Errorf("certificates of the directory: %w", err)
-	}
 	for _, l := range servers {
 		password, err := s.secret(l.secret())
 		if err != nil {
 			return nil, errors.Join(err, stop())
 		}
-		folder := s.path("transport", "ldap-"+l.name)
+		folder := s.transportFolder("ldap-" + l.name)
 		c := slapd.Config{Role: l.role, Dir: s.path("ldap", l.name), Address: l.address(), Base: directoryBase,
 			CertFile: folder + "/" + transport.CertFile, KeyFile: folder + "/" + transport.KeyFile, CAFile: folder + "/" + transport.CAFile,
 			Accounts:  []slapd.Account{{Name: l.writer, Password: string(password), Access: slapd.Write}},

@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
@@ -53,7 +52,10 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return err
 	}
-	caBundle, certDir, err := s.webhookCertificate(time.Now())
+	if err := s.ensureTransport(ports); err != nil {
+		return err
+	}
+	caBundle, err := os.ReadFile(s.transportCA())
 	if err != nil {
 		return err
 	}
@@ -74,7 +76,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	running, stop := context.WithCancel(ctx)
 	defer stop()
 	done := make(chan error, 1)
-	go func() { done <- app.Run(running, o.Kube, s.appConfig(o, ports, certDir), o.Log) }()
+	go func() { done <- app.Run(running, o.Kube, s.appConfig(o, ports), o.Log) }()
 	err = bringUp(running, o, s, a, ports, pin, caBundle, done)
 	if err == nil {
 		err = <-done // until ctx ends, or the process fails
@@ -131,12 +133,12 @@ func bringUp(ctx context.Context, o Options, s state, a applier, ports Ports, pi
 	return a.printNext(ports)
 }
 
-func (s state) appConfig(o Options, p Ports, webhookCertDir string) app.Config {
+func (s state) appConfig(o Options, p Ports) app.Config {
 	local := func(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
 	return app.Config{
 		Core:              app.Core{LedgerDSN: "sqlite:" + s.path("ledger", "ledger.db"), KeystoreDir: s.path("keystores"), PKCS11Modules: []string{o.TokenModule}},
 		Process:           app.Process{MetricsAddress: local(p.Metrics), HealthAddress: local(p.Health)},
-		Webhooks:          app.Webhooks{WebhookAddress: local(p.Webhook), WebhookCertDir: webhookCertDir},
+		Webhooks:          app.Webhooks{WebhookAddress: local(p.Webhook), WebhookCertDir: s.transportFolder(webhookProcess)},
 		RegistrationDSN:   "sqlite:" + s.path("ledger", "registration.db"),
 		ValidationAddress: local(p.Validation),
 		DirectoryCAFile:   s.transportCA(),

@@ -124,9 +124,6 @@ func ParseAuthority(cert, key []byte) (*Authority, error) {
 	return &Authority{cert: certs[0], key: k}, nil
 }
 
-// Certificate is the CA's own certificate.
-func (a *Authority) Certificate() *x509.Certificate { return a.cert }
-
 // PEM writes the certificate and the key (PKCS#8). The key must be kept secret.
 func (a *Authority) PEM() (cert, key []byte, err error) {
 	der, err := x509.MarshalPKCS8PrivateKey(a.key)

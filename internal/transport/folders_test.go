@@ -48,7 +48,7 @@ func TestEnsureFoldersOpensRegularFilesAlone(t *testing.T) {
 // A folder of another user gets files of that user's, also when they are renewed.
 func TestEnsureFoldersGivesFilesToTheirUser(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Skip("needs root, which alone can make files of others")
+		t.Fatal("needs root, which alone can make files of others: make test runs as root")
 	}
 	dir, now := t.TempDir(), time.Now()
 	mine := filepath.Join(dir, "ra")

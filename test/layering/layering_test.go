@@ -13,7 +13,7 @@ const module = "github.com/terrace-pki/terrace/"
 
 // drivers are importable by the named packages alone.
 var drivers = map[string][]string{
-	"github.com/mattn/go-sqlite3":     {"internal/store/sqlite", "internal/store/replicastore"},
+	"github.com/mattn/go-sqlite3":     {"internal/store/sqlitefile"},
 	"github.com/jackc/pgx/v5":         {"internal/store/postgres"},
 	"github.com/miekg/pkcs11":         {"internal/device/pkcs11", "hack/softtoken/softtokentest"},
 	"k8s.io/":                         {"api/", "controllers/", "webhooks", "internal/app", "internal/quickstart", "cmd/", "test/"},

@@ -5,15 +5,12 @@ package people_test
 import (
 	"context"
 	"errors"
-	"os"
 	"testing"
 	"time"
 
-	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
-	"k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -53,7 +50,7 @@ func newMinistry(t *testing.T) *ministry {
 	m.ReadyIndustryCA(t)
 	m.ca = m.ReadyBusinessCA(t)
 	m.declare(t)
-	m.roles(t)
+	apiserver.BindRoles(t, controllertest.Config(), "../../config/rbac/people.yaml", m.Namespace)
 	m.serveWebhooks(t)
 	m.start(t)
 	t.Cleanup(func() { m.stop() })
@@ -70,31 +67,6 @@ func (m *ministry) declare(t *testing.T) {
 		BusinessCARef: pkiv1.LocalObjectReference{Name: m.ca.Name}, AllowedProfiles: []string{"device"},
 		AllowedNames: []pkiv1.NameRule{{SubjectBase: "C=CN"}}, ApprovalPolicy: pkiv1.ApprovalReviewed,
 		Approvals: []pkiv1.ProfileApprovals{{Profile: "device", Required: 2}}}})
-}
-
-// roles creates those of config/rbac/people.yaml and binds each to a group of its name.
-func (m *ministry) roles(t *testing.T) {
-	t.Helper()
-	f, err := os.Open("../../config/rbac/people.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	decoder := yaml.NewYAMLOrJSONDecoder(f, 4096)
-	for {
-		var role rbacv1.ClusterRole
-		if decoder.Decode(&role) != nil {
-			break
-		}
-		if role.Kind != "ClusterRole" {
-			continue
-		}
-		if err := m.Client.Create(t.Context(), &role); err != nil && !apierrors.IsAlreadyExists(err) {
-			t.Fatal(err)
-		}
-		m.Create(t, &rbacv1.RoleBinding{ObjectMeta: m.Meta(role.Name), RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role.Name},
-			Subjects: []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: role.Name}}})
-	}
 }
 
 func (m *ministry) newManager(t *testing.T, options ctrl.Options) ctrl.Manager {
@@ -133,13 +105,7 @@ func (m *ministry) serveWebhooks(t *testing.T) {
 	if err := webhooks.SetupAll(mgr); err != nil {
 		t.Fatal(err)
 	}
-	stop := run(t, mgr)
-	t.Cleanup(func() {
-		if err := hooks.Close(); err != nil {
-			t.Error(err)
-		}
-		stop()
-	})
+	hooks.Run(t, mgr)
 	// Before the API server knows of the webhooks it takes what they refuse.
 	m.eventually(t, "the webhooks answer", func(ctx context.Context) (bool, string) {
 		err := m.Client.Create(ctx, m.decision(&pkiv1.CertificateRequest{ObjectMeta: m.Meta("nobody")}, "probe"), client.DryRunAll)

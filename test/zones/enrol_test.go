@@ -6,6 +6,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"github.com/terrace-pki/terrace/internal/pki"
+	"github.com/terrace-pki/terrace/test/interop"
 )
 
 // enrol does what docs/zones.md says for hosts of their own: transport
@@ -46,9 +49,20 @@ officers:
 // officer makes an officer's key, which stays with that person, and returns its public half.
 func (tr *tier) officer() []byte {
 	tr.t.Helper()
-	key := openssl(tr.t, nil, "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:SM2")
+	file, csr, err := interop.MakeKeyAndCSR(tr.t.TempDir(), "/CN=zhang", interop.CSROptions{})
+	if err != nil {
+		tr.t.Fatal(err)
+	}
+	key, err := os.ReadFile(file)
+	if err != nil {
+		tr.t.Fatal(err)
+	}
 	tr.net.Put("people", "officer.key", key)
-	return openssl(tr.t, key, "pkey", "-pubout")
+	request, err := pki.ParseRequest(csr)
+	if err != nil {
+		tr.t.Fatal(err)
+	}
+	return pki.EncodePEM(pki.PEMPublicKey, request.SPKI)
 }
 
 // indent puts a PEM text into a YAML block of the tables here.

@@ -1,7 +1,6 @@
 package zones
 
 import (
-	"bytes"
 	"context"
 	"encoding/base64"
 	"fmt"
@@ -9,12 +8,11 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
+	"github.com/terrace-pki/terrace/test/interop"
 	"github.com/terrace-pki/terrace/test/zones/zone"
 )
 
@@ -161,26 +159,14 @@ func (tr *tier) within(limit time.Duration, what string, check func() error) {
 	}
 }
 
-// openssl runs it on the machine of the test.
-func openssl(t *testing.T, stdin []byte, args ...string) []byte {
-	t.Helper()
-	cmd := exec.Command("openssl", args...)
-	cmd.Stdin = bytes.NewReader(stdin)
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("openssl %s: %v\n%s", strings.Join(args, " "), err, stderr.String())
-	}
-	return out
-}
-
 // signingRequest makes an SM2 key and a PKCS#10 request with OpenSSL.
 func signingRequest(t *testing.T, subject string) []byte {
 	t.Helper()
-	key := filepath.Join(t.TempDir(), "key.pem")
-	openssl(t, nil, "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:SM2", "-out", key)
-	return openssl(t, nil, "req", "-new", "-key", key, "-sm3", "-sigopt", "distid:1234567812345678", "-utf8", "-subj", subject)
+	_, csr, err := interop.MakeKeyAndCSR(t.TempDir(), subject, interop.CSROptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return csr
 }
 
 func encode(b []byte) string { return base64.StdEncoding.EncodeToString(b) }

@@ -8,13 +8,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/url"
-	"path/filepath"
 	"time"
 
 	"github.com/terrace-pki/terrace/internal/authority"
 	"github.com/terrace-pki/terrace/internal/pki"
 	"github.com/terrace-pki/terrace/internal/replica"
+	"github.com/terrace-pki/terrace/internal/store/sqlitefile"
 )
 
 // Store is a replica in a file.
@@ -39,16 +38,10 @@ func Open(ctx context.Context, path string) (*Store, error) {
 }
 
 func open(ctx context.Context, path string) (_ *Store, err error) {
-	if path == "" {
-		return nil, errors.New("the path is empty")
-	}
-	if path, err = filepath.Abs(path); err != nil {
+	if path, err = sqlitefile.Prepare(path, true); err != nil {
 		return nil, err
 	}
-	if err := prepareFile(path); err != nil {
-		return nil, err
-	}
-	s := &Store{writer: connect(path, url.Values{"_txlock": {"immediate"}}, 1), reader: connect(path, url.Values{"_query_only": {"1"}}, readers)}
+	s := &Store{writer: sqlitefile.Writer(path, cacheKiB), reader: sqlitefile.Reader(path, cacheKiB, readers)}
 	if err = migrate(ctx, s.writer); err == nil {
 		s.status, err = s.reader.PrepareContext(ctx, statusQuery)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/terrace-pki/terrace/internal/replica"
 	"github.com/terrace-pki/terrace/internal/replica/replicatest"
+	"github.com/terrace-pki/terrace/internal/store/sqlitefile"
 )
 
 func openFor(t testing.TB, path string) *Store {
@@ -97,7 +98,7 @@ func TestReplicaOfTheFirstSchema(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	old := connect(path, nil, 1)
+	old := sqlitefile.Writer(path, cacheKiB)
 	_, err = old.Exec(string(text) + `; PRAGMA user_version = 1;
 		UPDATE node SET position = 3, head = 3, serials = 1, filled = 1, pushed_at = 1000000;
 		INSERT INTO issuers (id, authority, generation) VALUES (1, 'BusinessCA/ns/province', 1);

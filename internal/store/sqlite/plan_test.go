@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/terrace-pki/terrace/internal/authority"
+	"github.com/terrace-pki/terrace/internal/store/sqlitefile"
 	"github.com/terrace-pki/terrace/internal/store/sqlstore"
 )
 
@@ -14,7 +15,7 @@ import (
 func TestPlansReadIndices(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "ledger.db")
 	openFor(t, Config{Path: path, TakeOver: true})
-	db := connect(path, nil, 1)
+	db := sqlitefile.Writer(path, cacheKiB)
 	defer db.Close()
 	for name, tc := range map[string]struct{ query, want string }{
 		"Changes": {`SELECT seq, kind, serial, name, authority, generation, shard FROM feed WHERE seq > 5 ORDER BY seq LIMIT 1000`, "USING INDEX feed_seq (seq>?)"},
@@ -57,7 +58,7 @@ func TestPlansReadIndices(t *testing.T) {
 func TestSlicesReadIndices(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "ledger.db")
 	openFor(t, Config{Path: path, TakeOver: true})
-	db := connect(path, nil, 1)
+	db := sqlitefile.Writer(path, cacheKiB)
 	defer db.Close()
 	for _, size := range []int{1, 2, 32, 128, authority.MaxSlice} {
 		for name, text := range sqlstore.BulkTexts(sqlstore.Dialect{Name: "sqlite", Blob: "BLOB", QuestionMark: true}, size) {

@@ -4,18 +4,15 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
 	"embed"
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/url"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/terrace-pki/terrace/internal/authority"
 	"github.com/terrace-pki/terrace/internal/registration"
+	"github.com/terrace-pki/terrace/internal/store/sqlitefile"
 	"github.com/terrace-pki/terrace/internal/store/sqlstore"
 )
 
@@ -26,12 +23,11 @@ var schema embed.FS
 var registrationSchema embed.FS
 
 const (
-	// busyTimeout is how long a write waits for another process.
-	busyTimeout = 10 * time.Second
 	// readers is the number of connections that read beside the one that writes.
 	readers = 4
-	// statements is how many prepared statements a connection keeps.
-	statements = 256
+	// cacheKiB of pages that each connection keeps at most: the inner pages of the
+	// indexes of some ten million serials.
+	cacheKiB = 64 << 10
 )
 
 // Config of a store.
@@ -82,14 +78,11 @@ func OpenRegistration(ctx context.Context, path string) (registration.Store, err
 
 // configure opens the file for a store whose migrations are in a folder of schema.
 func configure(path string, create bool, schema fs.FS, folder string) (sqlstore.Config, error) {
-	if path == "" {
-		return sqlstore.Config{}, errors.New("the path is empty")
+	path, err := sqlitefile.Prepare(path, create)
+	if errors.Is(err, fs.ErrNotExist) && !create {
+		err = fmt.Errorf("%w (the process that issues makes the ledger; was it started once?)", err)
 	}
-	path, err := filepath.Abs(path)
 	if err != nil {
-		return sqlstore.Config{}, err
-	}
-	if err := prepareFile(path, create); err != nil {
 		return sqlstore.Config{}, err
 	}
 	files, err := fs.Sub(schema, folder)
@@ -99,55 +92,9 @@ func configure(path string, create bool, schema fs.FS, folder string) (sqlstore.
 	return sqlstore.Config{
 		Dialect: sqlstore.Dialect{
 			Name: "sqlite", Blob: "BLOB", QuestionMark: true, Schema: files,
-			// Every transaction is IMMEDIATE: what interferes waits before it begins.
+			// What interferes waits before a transaction begins.
 			Retryable: func(error) bool { return false },
 		},
-		Writer: connect(path, url.Values{"_txlock": {"immediate"}}, 1), Reader: connect(path, url.Values{"_query_only": {"1"}}, readers),
+		Writer: sqlitefile.Writer(path, cacheKiB), Reader: sqlitefile.Reader(path, cacheKiB, readers),
 	}, nil
-}
-
-// prepareFile makes the file before SQLite does, because of its mode; SQLite
-// gives the log beside it the same.
-func prepareFile(path string, create bool) error {
-	flags := os.O_RDWR
-	if create {
-		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-			return err
-		}
-		flags |= os.O_CREATE
-	}
-	f, err := os.OpenFile(path, flags, 0o600)
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w (the process that issues makes the ledger; was it started once?)", err)
-	}
-	if err != nil {
-		return err
-	}
-	if info, err := f.Stat(); err == nil && info.Mode().Perm()&0o077 != 0 {
-		if err := f.Chmod(0o600); err != nil {
-			return errors.Join(fmt.Errorf("others may read the file: %w", err), f.Close())
-		}
-	}
-	return f.Close()
-}
-
-// cacheKiB of pages that the writer, and each reader, keeps at most: the inner
-// pages of the indexes of some ten million serials.
-const cacheKiB = 64 << 10
-
-func connect(path string, extra url.Values, most int) *sql.DB {
-	q := url.Values{
-		"_journal_mode": {"WAL"}, "_synchronous": {"FULL"}, "_foreign_keys": {"1"},
-		"_busy_timeout":    {fmt.Sprint(busyTimeout.Milliseconds())},
-		"_stmt_cache_size": {fmt.Sprint(statements)},
-		"_cache_size":      {fmt.Sprint(-cacheKiB)},
-	}
-	for k, v := range extra {
-		q[k] = v
-	}
-	dsn := (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: q.Encode()}).String()
-	db := sql.OpenDB(connector{dsn})
-	db.SetMaxOpenConns(most)
-	db.SetMaxIdleConns(most)
-	return db
 }

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"io"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/terrace-pki/terrace/internal/authority"
 	"github.com/terrace-pki/terrace/internal/authority/authoritytest"
+	"github.com/terrace-pki/terrace/internal/store/sqlitefile"
 	"github.com/terrace-pki/terrace/internal/store/sqlstore"
 )
 
@@ -48,7 +48,7 @@ func TestLedgerOfVersion1(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	db := connect(path, nil, 1)
+	db := sqlitefile.Writer(path, cacheKiB)
 	defer db.Close()
 	authoritytest.Version1(t, string(migration), func(t *testing.T, statement string, args ...any) {
 		t.Helper()
@@ -68,7 +68,7 @@ func TestLedgerOfVersion1(t *testing.T) {
 // count asks the file itself, beside the store.
 func count(t *testing.T, path, query string) (n int64) {
 	t.Helper()
-	db := connect(path, nil, 1)
+	db := sqlitefile.Writer(path, cacheKiB)
 	defer db.Close()
 	if err := db.QueryRow(query).Scan(&n); err != nil {
 		t.Fatal(err)
@@ -78,7 +78,7 @@ func count(t *testing.T, path, query string) (n int64) {
 
 func execute(t *testing.T, path, statement string) error {
 	t.Helper()
-	db := connect(path, nil, 1)
+	db := sqlitefile.Writer(path, cacheKiB)
 	defer db.Close()
 	_, err := db.Exec(statement)
 	return err
@@ -199,7 +199,7 @@ func TestSerialDrawnTwice(t *testing.T) {
 			s, err := sqlstore.Open(t.Context(), sqlstore.Config{
 				Dialect: sqlstore.Dialect{Name: "sqlite", Blob: "BLOB", QuestionMark: true, Schema: os.DirFS("schema"),
 					Retryable: func(error) bool { return false }},
-				Writer: connect(path, url.Values{"_txlock": {"immediate"}}, 1), Reader: connect(path, nil, 1),
+				Writer: sqlitefile.Writer(path, cacheKiB), Reader: sqlitefile.Reader(path, cacheKiB, 1),
 				TakeOver: true, Random: &repeating{tc.repeats, rand.Reader},
 			})
 			if err != nil {
