@@ -69,10 +69,10 @@ type fixture struct {
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	f := &fixture{Tier: controllertest.New(t), clock: &clock{}, master: slapdtest.Start(t, slapd.Master, nil), slave: slapdtest.Start(t, slapd.Slave, nil)}
-	t.Cleanup(pt.Go(func(ctx context.Context) error { return f.Authorities.RunFeed(ctx, logr.Discard()) }))
+	t.Cleanup(pt.Go(func(ctx context.Context) error { return f.Authorities.WatchLedger(ctx, logr.Discard()) }))
 	// Two processes: each knows the passwords that it read itself.
 	ca, pusher := publishing.NewPasswords(""), publishing.NewPasswords("")
-	publisher := publishing.New(publishing.Config{Store: f.Store, Sequenced: f.Authorities.Sequenced, Open: pt.Opener(ca)})
+	publisher := publishing.New(publishing.Config{Store: f.Store, Changed: f.Authorities.Changed, Open: pt.Opener(ca)})
 	push, err := pushing.Open(pushing.Config{Dir: t.TempDir(), Open: pt.Opener(pusher), Interval: 100 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)

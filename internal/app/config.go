@@ -26,6 +26,8 @@ type Core struct {
 	// LedgerDSN is "sqlite:<path>" or a PostgreSQL URL. It may hold a password
 	// and is never logged.
 	LedgerDSN string
+	// Instance tells the processes apart that share a PostgreSQL ledger; empty: "ca".
+	Instance string
 	// KeystoreDir holds the software keystores; empty: CryptoDevices of kind software are refused.
 	KeystoreDir string
 	// PKCS11Modules are the absolute paths that a CryptoDevice may name.

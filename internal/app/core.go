@@ -95,7 +95,7 @@ func (k *core) setup(mgr ctrl.Manager, nodes validationservice.Nodes) error {
 func (k *core) services(log logr.Logger) []func(context.Context) error {
 	return []func(context.Context) error{
 		func(ctx context.Context) error { return k.authorities.RunCRLs(ctx, log.WithName("crl")) },
-		func(ctx context.Context) error { return k.authorities.RunFeed(ctx, log.WithName("feed")) },
+		func(ctx context.Context) error { return k.authorities.WatchLedger(ctx, log.WithName("feed")) },
 		func(ctx context.Context) error { return k.responders.Run(ctx, log.WithName("responder")) },
 	}
 }

@@ -180,7 +180,7 @@ type publishingPart struct {
 }
 
 func newPublishing(ctx context.Context, k *core, d *directoryServers) (*publishingPart, error) {
-	s := publishing.New(publishing.Config{Store: k.store, Sequenced: k.authorities.Sequenced, Open: d.open, Metrics: d.metrics})
+	s := publishing.New(publishing.Config{Store: k.store, Changed: k.authorities.Changed, Open: d.open, Metrics: d.metrics})
 	return &publishingPart{s, d}, s.Load(ctx)
 }
 

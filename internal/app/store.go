@@ -9,8 +9,7 @@ import (
 	"github.com/terrace-pki/terrace/internal/store/sqlite"
 )
 
-// openLedger takes the ledger over: it begins a new epoch, and earlier
-// processes are fenced off.
+// openLedger takes the ledger over: earlier processes of the instance are fenced off.
 func (c Core) openLedger(ctx context.Context) (authority.Store, error) {
 	driver, rest, err := dsn("--ledger", c.LedgerDSN, "TERRACE_LEDGER")
 	if err != nil {
@@ -19,7 +18,7 @@ func (c Core) openLedger(ctx context.Context) (authority.Store, error) {
 	if driver == "sqlite" {
 		return sqlite.Open(ctx, sqlite.Config{Path: rest, TakeOver: true})
 	}
-	return postgres.Open(ctx, postgres.Config{DSN: rest, TakeOver: true})
+	return postgres.Open(ctx, postgres.Config{DSN: rest, TakeOver: true, Instance: c.Instance})
 }
 
 // openRegistration opens the RA's database.

@@ -202,7 +202,7 @@ func (w *validationWorld) runCore(t *testing.T) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	sender := newPushSender(w.links, w.authorities, w.responders, nil, testr.New(t))
 	done := make(chan error, 2)
-	go func() { done <- w.authorities.RunFeed(ctx, logr.Discard()) }()
+	go func() { done <- w.authorities.WatchLedger(ctx, logr.Discard()) }()
 	go func() { done <- sender.Run(ctx) }()
 	stopped := false
 	stop = func() {

@@ -34,14 +34,10 @@ type Change struct {
 
 // Feed tells consumers (directories, validation nodes) what changed.
 //
-// A change is written in the transaction of what it tells of, without a number:
-// transactions may commit in another order than they began. Sequence numbers
-// what is committed, so that nothing can appear behind a reader's back.
+// A change is written, with its number, in the transaction of what it tells of;
+// numbers become visible in their order, so that nothing can appear behind a reader's back.
 // Nothing is ever removed: a new consumer begins at 0.
 type Feed interface {
-	// Sequence numbers at most limit committed changes, 1 to MaxChanges, and
-	// returns how many. One caller at a time does the work, others wait. Fenced.
-	Sequence(ctx context.Context, limit int) (int, error)
 	// Changes returns at most limit changes, 1 to MaxChanges, numbered above
 	// after, in order; fewer when they are large. Of several changes of one thing
 	// in the answer only the last may be kept, so numbers may have gaps within it.

@@ -39,7 +39,7 @@ type Outcome struct {
 // attempt is one order on its way through the cycle.
 type attempt struct {
 	order   int // index in the slice
-	serial  pki.Serial
+	begun   Begun
 	token   *issuance.Token
 	signed  []byte
 	failure error
@@ -68,7 +68,7 @@ func (s *Service) Issue(ctx context.Context, key IssuerKey, orders []Order) ([]O
 	if err != nil || len(attempts) == 0 {
 		return outcomes, err
 	}
-	s.reached(AfterBegin) // die here: the serials are reserved; the next Begin returns them
+	s.reached(AfterBegin) // die here: the ledger knows nothing; the next Begin draws other serials
 	// The device is asked for its key before the intent is recorded: while it
 	// is away nothing is intended, and no serial is abandoned.
 	signer, err := s.signer(ctx, ca)
@@ -80,7 +80,11 @@ func (s *Service) Issue(ctx context.Context, key IssuerKey, orders []Order) ([]O
 		return outcomes, nil
 	}
 	s.reached(AfterPrepare) // die here: as after begin
-	if err := s.seen(s.store.RecordIntent(ctx, key, intents(attempts))); err != nil {
+	err = s.seen(s.store.RecordIntent(ctx, key, intents(attempts)))
+	if errors.Is(err, ErrElsewhere) {
+		err = fmt.Errorf("%w: %w", ErrBusy, err)
+	}
+	if err != nil {
 		return outcomes, fmt.Errorf("record intent: %w", err)
 	}
 	s.reached(AfterIntent) // die here: the next start abandons the serials, although nothing was signed
@@ -111,7 +115,12 @@ func (s *Service) begin(ctx context.Context, ca *CA, orders []Order, outcomes []
 	for i, b := range begun {
 		if b.State == StateIntended && !b.Conflict {
 			// An earlier pass of this process failed between intent and record.
-			if err := s.store.Abandon(ctx, b.Issuer, b.Serial); err != nil {
+			err := s.store.Abandon(ctx, b.Issuer, b.Serial)
+			if errors.Is(err, ErrElsewhere) {
+				outcomes[i].Err = err
+				continue
+			}
+			if s.seen(err) != nil {
 				return nil, fmt.Errorf("abandon serial %s: %w", b.Serial, err)
 			}
 			s.metrics.abandoned(b.Issuer)
@@ -132,18 +141,19 @@ func (s *Service) begin(ctx context.Context, ca *CA, orders []Order, outcomes []
 	for i, b := range begun {
 		outcomes[i].Record = b.Record
 		switch {
+		case outcomes[i].Err != nil:
 		case b.Conflict:
 			outcomes[i].Err = ErrConflict
 		case b.State == StateIssued:
 			outcomes[i].Adopted = true
-		case b.State != StateReserved:
+		case b.State != StateDrawn:
 			outcomes[i].Err = fmt.Errorf("serial %s is %s: %w", b.Serial, b.State, ErrState)
 		case refusal != nil && orders[i].Identity.Kind != KindOCSPResponder:
 			outcomes[i].Err = refusal
 		case ca.Paused && orders[i].Identity.Kind != KindOCSPResponder:
 			outcomes[i].Err = fmt.Errorf("CA %s: %w", ca.Key.Authority, ErrPaused)
 		default:
-			attempts = append(attempts, attempt{order: i, serial: b.Serial})
+			attempts = append(attempts, attempt{order: i, begun: b})
 		}
 	}
 	return attempts, nil
@@ -175,7 +185,7 @@ func (s *Service) prepare(ca *CA, orders []Order, attempts []attempt, outcomes [
 	for i := range attempts {
 		g.Go(func() error {
 			a := &attempts[i]
-			a.token, a.failure = s.prepareOne(ca, orders[a.order], a.serial, outcomes[a.order].Record.Shard, now)
+			a.token, a.failure = s.prepareOne(ca, orders[a.order], a.begun.Serial, a.begun.Shard, now)
 			return nil
 		})
 	}
@@ -215,7 +225,8 @@ func (c *CA) urls(shard int32) pki.URLs {
 func intents(attempts []attempt) []Intent {
 	out := make([]Intent, len(attempts))
 	for i, a := range attempts {
-		out[i] = Intent{Serial: a.serial, TBS: a.token.TBS(), NotAfter: a.token.NotAfter()}
+		b := a.begun
+		out[i] = Intent{Identity: b.Identity, Serial: b.Serial, Shard: b.Shard, Attempt: b.Attempt, TBS: a.token.TBS(), NotAfter: a.token.NotAfter()}
 	}
 	return out
 }
@@ -252,13 +263,13 @@ func (s *Service) record(ctx context.Context, ca *CA, attempts []attempt, outcom
 	for _, a := range attempts {
 		if a.failure != nil {
 			outcomes[a.order].Err = fmt.Errorf("sign certificate: %w", a.failure)
-			if err := s.store.Abandon(ctx, ca.Key, a.serial); err != nil {
-				failures = append(failures, fmt.Errorf("abandon serial %s: %w", a.serial, err))
+			if err := s.store.Abandon(ctx, ca.Key, a.begun.Serial); err != nil {
+				failures = append(failures, fmt.Errorf("abandon serial %s: %w", a.begun.Serial, err))
 			}
 			s.metrics.abandoned(ca.Key)
 			continue
 		}
-		issued = append(issued, Issued{Serial: a.serial, Certificate: a.signed})
+		issued = append(issued, Issued{Serial: a.begun.Serial, Certificate: a.signed})
 	}
 	if len(issued) > 0 {
 		if err := s.seen(s.store.RecordIssued(ctx, ca.Key, issued)); err != nil {

@@ -34,10 +34,10 @@ type Identity struct {
 // State is how far the attempt under a serial has come.
 type State string
 
-// States of a serial. The order is Reserved, Intended, then Issued or Abandoned.
+// States of a serial. The order is Drawn, Intended, then Issued or Abandoned.
 const (
-	// StateReserved: the serial is drawn; nothing was signed under it.
-	StateReserved State = "Reserved"
+	// StateDrawn: Begin drew the serial; the ledger does not know it yet.
+	StateDrawn State = "Drawn"
 	// StateIntended: the device may have signed under it.
 	StateIntended State = "Intended"
 	// StateIssued: the certificate is recorded and delivered.
@@ -58,7 +58,7 @@ type Record struct {
 	TBS []byte
 	// Certificate is the DER, once Issued.
 	Certificate []byte
-	NotAfter    time.Time // zero while Reserved
+	NotAfter    time.Time // zero while Drawn
 	IssuedAt    time.Time
 	Revocation  *Revocation // nil when not revoked
 }
@@ -73,20 +73,29 @@ type Revocation struct {
 type Begun struct {
 	Record
 	// Conflict: the name was used before with another digest; Record is that
-	// earlier one and nothing was reserved.
+	// earlier one and nothing was drawn.
 	Conflict bool
+	// Attempt counts the identity's serials, from 1: a next one is drawn when the
+	// one before was Abandoned.
+	Attempt int32
 }
 
 // Intent is what is about to be signed.
 type Intent struct {
+	// Identity, Serial, Shard and Attempt are those that Begin returned.
+	Identity Identity
 	Serial   pki.Serial
+	Shard    int32
+	Attempt  int32
+	// TBS is DER.
 	TBS      []byte
 	NotAfter time.Time
 }
 
 // Issued is what was signed.
 type Issued struct {
-	Serial      pki.Serial
+	Serial pki.Serial
+	// Certificate is DER, over the TBS of the intent.
 	Certificate []byte
 }
 
@@ -96,6 +105,8 @@ var (
 	ErrFenced = errors.New("ledger was taken over by another process")
 	// ErrState: a serial is not in the state that the call needs.
 	ErrState = errors.New("serial is in another state")
+	// ErrElsewhere: another process that shares the ledger has the identity in hand.
+	ErrElsewhere = errors.New("another process is issuing this request; try again")
 	// ErrNotFound: no such record.
 	ErrNotFound = errors.New("not found in the ledger")
 	// ErrKeyMismatch: the ledger knows another public key under that name.
@@ -105,24 +116,25 @@ var (
 // Ledger is the durable record of every serial that the authorities of a
 // process have used.
 //
-// Opening a ledger for issuance takes it over: it begins a new epoch, closes
-// the attempts that an earlier epoch left Intended as Abandoned, and from then
-// on every write of an earlier epoch fails with ErrFenced. A write is durable
+// Opening a ledger for issuance takes it over from earlier processes of the same
+// instance: it closes the attempts that they left Intended as Abandoned, and from
+// then on every write of theirs fails with ErrFenced. A write is durable
 // once it returns, with its audit leaf in the same transaction. All methods
 // may be used concurrently. Slices hold at most MaxSlice elements.
 type Ledger interface {
 	// Begin returns one Begun per identity, in order. For a new identity, or one
-	// whose attempts were all Abandoned, it reserves a fresh serial under issuer
-	// with shard = a value in [0, shards). An identity that is Reserved under
-	// another issuer gets a fresh serial under this one. Identities of one call differ.
+	// whose attempts were all Abandoned, it draws a fresh serial under issuer
+	// with shard = a value in [0, shards), of which nothing is written: until
+	// RecordIntent, each call draws another. Identities of one call differ.
 	Begin(ctx context.Context, issuer IssuerKey, shards int32, identities []Identity) ([]Begun, error)
-	// RecordIntent moves serials of issuer from Reserved to Intended, all or
-	// none: ErrState when one is not Reserved.
+	// RecordIntent makes drawn serials of issuer Intended, all or none:
+	// ErrElsewhere when an identity got its attempt by another call meanwhile.
 	RecordIntent(ctx context.Context, issuer IssuerKey, intents []Intent) error
-	// RecordIssued moves serials from Intended to Issued, drops the TBS, and adds
-	// a feed entry each, all or none: ErrState when one is not Intended.
+	// RecordIssued moves serials from Intended to Issued, and adds a feed entry
+	// each, all or none: ErrState when one is not Intended, ErrElsewhere when it is by another process.
 	RecordIssued(ctx context.Context, issuer IssuerKey, issued []Issued) error
-	// Abandon moves one serial from Intended to Abandoned: ErrState otherwise.
+	// Abandon moves one serial from Intended to Abandoned: ErrState otherwise,
+	// ErrElsewhere when it is Intended by another process.
 	Abandon(ctx context.Context, issuer IssuerKey, serial pki.Serial) error
 	// Find returns the newest record of kind, namespace and name, of whatever
 	// digest, or ErrNotFound.
@@ -136,13 +148,18 @@ type Revocations interface {
 	// FindSerial returns the records with this serial under any issuer.
 	FindSerial(ctx context.Context, serial pki.Serial) ([]Record, error)
 	// Revoked calls yield, by serial, for each revoked or Abandoned serial of a
-	// shard whose NotAfter is not before notAfter. Certificate and TBS are left
-	// empty. Abandoned serials carry a Revocation at the time of abandonment
-	// with ReasonCessationOfOperation.
+	// shard whose NotAfter is not before notAfter. Only Issuer, Shard, Serial,
+	// NotAfter and Revocation of the records are filled. Abandoned serials carry a
+	// Revocation at the time of abandonment with ReasonCessationOfOperation.
 	Revoked(ctx context.Context, issuer IssuerKey, shard int32, notAfter time.Time, yield func(Record) error) error
-	// Good returns at most limit (1 to MaxChanges) Issued serials of issuer that
-	// are not revoked or held, with their certificates, in an order of the
-	// ledger's own. after is 0 at first and then the next of the call before;
+	// RevocationChanges calls yield, by serial, for each serial of a shard that
+	// was revoked, held, released or Abandoned by a change with a number above
+	// after, as it is now, like Revoked and whatever its NotAfter. What was
+	// released has a Revocation at the time of the release with ReasonRemoveFromCRL.
+	RevocationChanges(ctx context.Context, issuer IssuerKey, shard int32, after int64, yield func(Record) error) error
+	// Good returns Issued serials of issuer that are not revoked or held, with
+	// their certificates, in an order of the ledger's own: those among the next
+	// limit (1 to MaxChanges) serials of all issuers, so a page may be empty. after is 0 at first and then the next of the call before;
 	// next is after itself once there are no more. What changes between calls
 	// comes in its old or its new state, each serial at most once.
 	Good(ctx context.Context, issuer IssuerKey, after int64, limit int) (records []Record, next int64, err error)
@@ -204,6 +221,14 @@ type Book interface {
 	AllAccepted(ctx context.Context, prefix string) ([]Accepted, error)
 }
 
+// Heads are the highest numbers that a ledger gave; 0: none yet.
+type Heads struct {
+	// Feed numbers the changes, Audit the leaves.
+	Feed, Audit int64
+	// Accepted is the change that last told of an accepted spec.
+	Accepted int64
+}
+
 // Store is everything that one database keeps for the authorities.
 type Store interface {
 	Ledger
@@ -212,9 +237,13 @@ type Store interface {
 	Feed
 	CRLStore
 	Book
-	// Unsequenced returns how many committed changes have no number yet, a
-	// million when there are more.
-	Unsequenced(ctx context.Context) (int64, error)
+	// Heads returns the highest numbers of the ledger; ErrFenced to a process
+	// that was fenced off.
+	Heads(ctx context.Context) (Heads, error)
+	// Renew says that this process is alive, and takes over from processes that
+	// have not done so for silence, by the database's clock. leads: of those that share
+	// the ledger it was there first, and stays so until it is fenced off. Fenced.
+	Renew(ctx context.Context, silence time.Duration) (leads bool, err error)
 	// Ping says whether the database answers.
 	Ping(ctx context.Context) error
 	Close() error

@@ -17,7 +17,6 @@ type Metrics struct {
 	crlNumber *prometheus.GaugeVec
 	acts      *prometheus.CounterVec
 	feedHead  prometheus.Gauge
-	feedLag   prometheus.Gauge
 }
 
 // NewMetrics makes the metrics and registers them; with nil they are kept unregistered.
@@ -39,11 +38,9 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Help: "Acts performed, by verb (Revoke, Hold, Release) and result: Done, Adopted, or why it was refused."}, []string{"verb", "result"}),
 		feedHead: prometheus.NewGauge(prometheus.GaugeOpts{Name: "terrace_feed_head",
 			Help: "Highest number of the change feed."}),
-		feedLag: prometheus.NewGauge(prometheus.GaugeOpts{Name: "terrace_feed_unsequenced",
-			Help: "Changes that are recorded and have no number yet, so that no consumer sees them."}),
 	}
 	if r != nil {
-		r.MustRegister(m.issued, m.slices, m.abandon, m.crlNext, m.crlNumber, m.crlFails, m.acts, m.feedHead, m.feedLag)
+		r.MustRegister(m.issued, m.slices, m.abandon, m.crlNext, m.crlNumber, m.crlFails, m.acts, m.feedHead)
 	}
 	return m
 }

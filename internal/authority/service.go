@@ -98,18 +98,18 @@ type Service struct {
 
 	// wrote has a token once this process wrote something that the feed tells of.
 	wrote chan struct{}
-	// sequenced is closed, and replaced, when changes got numbers; under mu.
-	sequenced chan struct{}
+	// changed is closed, and replaced, when the feed has further changes; under mu.
+	changed chan struct{}
 
-	fencedOnce sync.Once
-	fenced     chan struct{}
+	fencedOnce, leadsOnce sync.Once
+	fenced, leads         chan struct{}
 }
 
 // New returns a service without authorities; Load brings the accepted ones.
 func New(c Config) *Service {
 	s := &Service{keys: c.Keys, now: c.Now, metrics: c.Metrics, limits: c.Limits, reached: c.AtCommitPoint,
 		cas: map[IssuerKey]*CA{}, inFlight: map[string]struct{}{}, crlMade: map[crlName]time.Time{}, publishers: map[crlName]*publisher{},
-		wrote: make(chan struct{}, 1), sequenced: make(chan struct{}), fenced: make(chan struct{})}
+		wrote: make(chan struct{}, 1), changed: make(chan struct{}), fenced: make(chan struct{}), leads: make(chan struct{})}
 	s.store = telling{c.Store, s.wrote}
 	if s.now == nil {
 		s.now = time.Now

@@ -98,7 +98,7 @@ func (r *Root) Certify(csr []byte, now time.Time) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("certify: %w", err)
 	}
-	serial, err := pki.NewSerial(nil)
+	serial, err := pki.NewSerial(nil, time.Now())
 	if err != nil {
 		return nil, err
 	}
@@ -148,7 +148,7 @@ func (r *Root) ensureCertificate(now time.Time) (*smx509.Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
-	serial, err := pki.NewSerial(nil)
+	serial, err := pki.NewSerial(nil, time.Now())
 	if err != nil {
 		return nil, err
 	}

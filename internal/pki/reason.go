@@ -14,7 +14,9 @@ const (
 	ReasonSuperseded           Reason = 4
 	ReasonCessationOfOperation Reason = 5
 	ReasonCertificateHold      Reason = 6
-	ReasonPrivilegeWithdrawn   Reason = 9
+	// ReasonRemoveFromCRL takes a certificate off again, in a delta CRL alone.
+	ReasonRemoveFromCRL      Reason = 8
+	ReasonPrivilegeWithdrawn Reason = 9
 )
 
 var reasonNames = map[Reason]string{
@@ -28,6 +30,9 @@ var reasonNames = map[Reason]string{
 func (r Reason) String() string {
 	if n, ok := reasonNames[r]; ok {
 		return n
+	}
+	if r == ReasonRemoveFromCRL {
+		return "removeFromCRL"
 	}
 	return fmt.Sprintf("reason(%d)", int(r))
 }

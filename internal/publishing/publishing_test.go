@@ -373,7 +373,7 @@ func TestLedgerFaultsLoseNothing(t *testing.T) {
 	reader := master.Client(t, slapdtest.Operator)
 	faulty := authoritytest.NewFaulty(l.Store)
 	spec := pt.Spec(master)
-	s := publishing.New(publishing.Config{Store: faulty, Sequenced: l.Authorities.Sequenced, Open: pt.Opener(pt.Passwords(spec))})
+	s := publishing.New(publishing.Config{Store: faulty, Changed: l.Authorities.Changed, Open: pt.Opener(pt.Passwords(spec))})
 	if err := s.Accept(t.Context(), spec); err != nil {
 		t.Fatal(err)
 	}

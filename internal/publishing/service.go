@@ -14,12 +14,12 @@ import (
 	"github.com/terrace-pki/terrace/internal/authority"
 )
 
-// Config of a Service. Store, Sequenced and Open are required.
+// Config of a Service. Store, Changed and Open are required.
 type Config struct {
 	Store authority.Store
-	// Sequenced returns a channel that is closed when the feed has more; it is
+	// Changed returns a channel that is closed when the feed has more; it is
 	// asked for before the feed is read.
-	Sequenced func() <-chan struct{}
+	Changed func() <-chan struct{}
 	// Open makes the connection to a master.
 	Open    Opener
 	Metrics *Metrics         // default: not registered anywhere

@@ -31,11 +31,11 @@ const (
 // target is one directory that is published to.
 type target struct {
 	source
-	spec      Spec
-	sequenced func() <-chan struct{}
-	now       func() time.Time
-	metrics   *Metrics
-	log       logr.Logger
+	spec    Spec
+	changed func() <-chan struct{}
+	now     func() time.Time
+	metrics *Metrics
+	log     logr.Logger
 
 	conn      Connection
 	publisher *directory.Publisher
@@ -71,7 +71,7 @@ func newTarget(spec Spec, c Config, log logr.Logger) (*target, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &target{source: source{c.Store, spec.ID()}, spec: spec, sequenced: c.Sequenced, now: c.Now, metrics: c.Metrics, log: log,
+	return &target{source: source{c.Store, spec.ID()}, spec: spec, changed: c.Changed, now: c.Now, metrics: c.Metrics, log: log,
 		conn: conn, publisher: directory.NewPublisher(layout, conn), woken: make(chan struct{}, 1), verifyNow: make(chan struct{}, 1),
 		status: ServerStatus{Name: spec.Master.Name, State: CatchingUp}}, nil
 }
@@ -117,7 +117,7 @@ type progress struct {
 func (t *target) runPublish(ctx context.Context) {
 	var wait time.Duration
 	for {
-		sequenced := t.sequenced() // before the feed is read, so that no signal is missed
+		changed := t.changed() // before the feed is read, so that no signal is missed
 		err := t.publish(ctx)
 		if err == nil {
 			err = t.probe(ctx)
@@ -131,7 +131,7 @@ func (t *target) runPublish(ctx context.Context) {
 			select {
 			case <-ctx.Done():
 				return
-			case <-sequenced:
+			case <-changed:
 			case <-t.woken:
 			case <-time.After(pollInterval):
 			}

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/terrace-pki/terrace/directory"
-	"github.com/terrace-pki/terrace/internal/authority"
 )
 
 // maxVerifyWait between two comparisons that fail: of a large directory one takes minutes.
@@ -121,15 +120,7 @@ func (t *target) desired(ctx context.Context, yield func(directory.Publication) 
 	if err := t.all(ctx, yield); err != nil {
 		return err
 	}
-	for {
-		n, err := t.store.Sequence(ctx, authority.MaxChanges)
-		if err != nil {
-			return err
-		}
-		if n < authority.MaxChanges {
-			return t.publish(ctx)
-		}
-	}
+	return t.publish(ctx)
 }
 
 // confirmed notes the position for the status.

@@ -67,7 +67,7 @@ func newCore(t testing.TB) *core {
 		t.Fatal(err)
 	}
 	c.responders = responder.New(c.store, c.authorities, c.clock)
-	runFor(t, func(ctx context.Context) error { return c.authorities.RunFeed(ctx, logr.Discard()) })
+	runFor(t, func(ctx context.Context) error { return c.authorities.WatchLedger(ctx, logr.Discard()) })
 	return c
 }
 
@@ -211,7 +211,7 @@ func (c *core) declare(t testing.TB, ends ...*end) {
 // sender pushes to the ends until stop.
 func (c *core) sender(t testing.TB, ends ...*end) (s *replica.Sender, stop func()) {
 	t.Helper()
-	s = replica.NewSender(replica.SenderConfig{Feed: c.store, Sequenced: c.authorities.Sequenced, Source: c.responders, Log: logr.Discard(), Now: c.clock,
+	s = replica.NewSender(replica.SenderConfig{Feed: c.store, Changed: c.authorities.Changed, Source: c.responders, Log: logr.Discard(), Now: c.clock,
 		Poll: 50 * time.Millisecond, MaxWait: 100 * time.Millisecond,
 		Dial: func(target replica.Target) (replica.Remote, error) {
 			for _, e := range ends {

@@ -56,7 +56,7 @@ func (c *core) restore(t testing.TB, backup string) *core {
 	if err := errors.Join(r.authorities.Load(t.Context()), r.responders.Load(t.Context())); err != nil {
 		t.Fatal(err)
 	}
-	runFor(t, func(ctx context.Context) error { return r.authorities.RunFeed(ctx, logr.Discard()) })
+	runFor(t, func(ctx context.Context) error { return r.authorities.WatchLedger(ctx, logr.Discard()) })
 	return r
 }
 
@@ -95,7 +95,6 @@ func TestNodeIsFilledAnewAfterARestore(t *testing.T) {
 			if c.after > 0 { // the node hears of it after the ledger has passed it again
 				restored.issue(t, c.after)
 			}
-			eventually(t, "numbers for all", func() bool { n, err := restored.store.Unsequenced(t.Context()); return n == 0 && err == nil })
 			s, _ = restored.sender(t, a)
 			restored.inStep(t, s, a)
 			for serial, want := range map[pki.Serial]string{kept[0]: "keyCompromise", kept[1]: "good", lost[0]: "unknown", lost[c.before-1]: "unknown"} {
@@ -116,7 +115,6 @@ func TestNodeIsFilledAnewAfterARestore(t *testing.T) {
 func TestReplicaOfAnEarlierReleaseIsFilledAnewOnce(t *testing.T) {
 	c, a := newCore(t), newEnd(t, "val-a")
 	serials := c.issue(t, 5)
-	eventually(t, "numbers for all", func() bool { n, err := c.store.Unsequenced(t.Context()); return n == 0 && err == nil })
 	wrong := replicatest.Good(1, replicatest.Serial(7))
 	if _, err := a.node.Push(t.Context(), replica.Push{Next: 3, Head: 3, Changes: []replica.Change{wrong}}); err != nil {
 		t.Fatal(err)
@@ -182,13 +180,12 @@ func TestNodeThatLosesWhatItConfirmedMakesNoHotLoop(t *testing.T) {
 	c, a := newCore(t), newEnd(t, "val-a")
 	c.issue(t, 2100)
 	c.declare(t, a)
-	eventually(t, "numbers for all", func() bool { n, err := c.store.Unsequenced(t.Context()); return n == 0 && err == nil })
 	first, err := c.store.Anchor(t.Context(), 1)
 	if err != nil {
 		t.Fatal(err)
 	}
 	node := &forgetful{anchor: bytes.Clone(first), ledger: first}
-	s := replica.NewSender(replica.SenderConfig{Feed: c.store, Sequenced: c.authorities.Sequenced, Source: c.responders, Log: logr.Discard(), Poll: 50 * time.Millisecond,
+	s := replica.NewSender(replica.SenderConfig{Feed: c.store, Changed: c.authorities.Changed, Source: c.responders, Log: logr.Discard(), Poll: 50 * time.Millisecond,
 		Dial: func(replica.Target) (replica.Remote, error) { return node, nil }})
 	stop := runFor(t, s.Run)
 	eventually(t, "an error that says what to look at", func() bool {

@@ -42,13 +42,13 @@ type Remote interface {
 	Push(ctx context.Context, p Push) (Pushed, error)
 }
 
-// SenderConfig of a Sender. Feed, Sequenced, Source and Dial are required.
+// SenderConfig of a Sender. Feed, Changed, Source and Dial are required.
 type SenderConfig struct {
 	Feed authority.Feed
-	// Sequenced returns a channel that is closed when further changes got
+	// Changed returns a channel that is closed when further changes got
 	// numbers: that is when a node is pushed to. authority.Service has it.
-	Sequenced func() <-chan struct{}
-	Source    Source
+	Changed func() <-chan struct{}
+	Source  Source
 	// Dial returns the remote of a target without connecting.
 	Dial    func(Target) (Remote, error)
 	Metrics *SenderMetrics // default: not registered anywhere
@@ -92,7 +92,7 @@ func (s *Sender) Run(ctx context.Context) error {
 	head, failed := int64(-1), false
 	for {
 		s.follow(ctx, &running)
-		sequenced := s.c.Sequenced()
+		changed := s.c.Changed()
 		next, err := s.c.Feed.Head(ctx)
 		switch {
 		case ctx.Err() != nil:
@@ -110,7 +110,7 @@ func (s *Sender) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-sequenced:
+		case <-changed:
 		case <-time.After(s.c.Poll):
 		}
 	}

@@ -302,7 +302,7 @@ func TestNodeThatMissesNothingKnowsThatItIsRight(t *testing.T) {
 	c, a := newCore(t), newEnd(t, "val-a")
 	c.issue(t, 1)
 	c.declare(t, a)
-	s := replica.NewSender(replica.SenderConfig{Feed: c.store, Sequenced: c.authorities.Sequenced, Source: c.responders, Log: logr.Discard(), Heartbeat: 50 * time.Millisecond,
+	s := replica.NewSender(replica.SenderConfig{Feed: c.store, Changed: c.authorities.Changed, Source: c.responders, Log: logr.Discard(), Heartbeat: 50 * time.Millisecond,
 		Dial: func(replica.Target) (replica.Remote, error) { return replica.NewRemote(a.client) }})
 	stop := runFor(t, s.Run)
 	c.inStep(t, s, a)

@@ -66,8 +66,7 @@ func actsOnce(t *testing.T, d Database) {
 		record := good
 		record.Revocation = step.want
 		equal(t, "status after "+name, status(t, d.Store, issuer, serial), record)
-		record.Certificate = nil
-		listed := []authority.Record{record}
+		listed := []authority.Record{onList(record)}
 		if step.want == nil {
 			listed = nil
 		}

@@ -1,16 +1,18 @@
 package authoritytest
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/terrace-pki/terrace/internal/authority"
 	"github.com/terrace-pki/terrace/internal/pki"
 )
 
-func beginReserves(t *testing.T, d Database) {
+func beginDraws(t *testing.T, d Database) {
 	ids := identities("new", 5)
 	first := begin(t, d.Store, ids...)
 	seen := map[pki.Serial]bool{}
@@ -22,14 +24,20 @@ func beginReserves(t *testing.T, d Database) {
 			t.Errorf("serial %s twice", b.Serial)
 		}
 		seen[b.Serial] = true
-		want := authority.Begun{Record: authority.Record{Issuer: issuer, Serial: b.Serial, Identity: ids[i], State: authority.StateReserved}}
-		equal(t, "begun", b, want)
-		equal(t, "status", status(t, d.Store, issuer, b.Serial), want.Record)
+		equal(t, "begun", b, authority.Begun{Record: authority.Record{Issuer: issuer, Serial: b.Serial, Identity: ids[i], State: authority.StateDrawn}, Attempt: 1})
+		_, err := d.Store.Status(t.Context(), issuer, b.Serial)
+		wantError(t, "status of what is drawn", err, authority.ErrNotFound)
 	}
+	must(t, d.Store.RecordIntent(t.Context(), issuer, intents(expiry, serialsOf(first)...)))
 	slices.Reverse(ids)
 	again := begin(t, d.Store, append(ids, identity("another"))...)
 	slices.Reverse(first)
-	equal(t, "begun again, in the order of the call", again[:5], first)
+	for i, b := range again[:5] {
+		equal(t, "begun again, in the order of the call", b, authority.Begun{Record: status(t, d.Store, issuer, first[i].Serial), Attempt: 1})
+	}
+	if again[5].State != authority.StateDrawn {
+		t.Errorf("a new one beside them is %s", again[5].State)
+	}
 	if r, err := d.Store.Find(t.Context(), "CertificateRequest", "people", "new-000"); err != nil || r.Serial != again[4].Serial {
 		t.Errorf("find: %v, %v", r.Serial, err)
 	}
@@ -45,19 +53,21 @@ func beginConflict(t *testing.T, d Database) {
 	check := func(state authority.State) {
 		t.Helper()
 		got := begin(t, d.Store, other, identity("beside"))
-		want := authority.Begun{Record: status(t, d.Store, issuer, first.Serial), Conflict: true}
+		want := authority.Begun{Record: status(t, d.Store, issuer, first.Serial), Conflict: true, Attempt: 1}
 		equal(t, "conflict while "+string(state), got[0], want)
 		if got[0].State != state || got[1].Conflict {
 			t.Errorf("state %s, conflict beside %v", got[0].State, got[1].Conflict)
 		}
 	}
-	check(authority.StateReserved)
+	// Both were drawn: the first that is intended has the name.
+	late := begin(t, d.Store, other)[0]
 	must(t, d.Store.RecordIntent(t.Context(), issuer, intents(expiry, first.Serial)))
+	wantError(t, "intent of the other", d.Store.RecordIntent(t.Context(), issuer, intents(expiry, late.Serial)), authority.ErrElsewhere)
 	check(authority.StateIntended)
 	must(t, d.Store.RecordIssued(t.Context(), issuer, issueds(first.Serial)))
 	check(authority.StateIssued)
-	if n := d.Count(t, `SELECT COUNT(*) FROM serials`); n != 2 {
-		t.Errorf("%d serials, want 2: a conflict reserves nothing", n)
+	if n := d.Count(t, `SELECT COUNT(*) FROM serials`); n != 1 {
+		t.Errorf("%d serials, want 1: a conflict records nothing", n)
 	}
 }
 
@@ -66,54 +76,93 @@ func beginOtherIssuer(t *testing.T, d Database) {
 	first := begin(t, d.Store, id)[0]
 	moved, err := d.Store.Begin(t.Context(), otherIssuer, 1, []authority.Identity{id})
 	must(t, err)
-	if moved[0].Serial == first.Serial || moved[0].Issuer != otherIssuer || moved[0].State != authority.StateReserved {
+	keepDrawn(moved)
+	if moved[0].Serial == first.Serial || moved[0].Issuer != otherIssuer || moved[0].State != authority.StateDrawn {
 		t.Fatalf("begun under another issuer: %+v", moved[0])
 	}
-	err = d.Store.RecordIntent(t.Context(), issuer, intents(expiry, first.Serial))
-	wantError(t, "intent for the reservation that gave way", err, authority.ErrState)
 	must(t, d.Store.RecordIntent(t.Context(), otherIssuer, intents(expiry, moved[0].Serial)))
+	err = d.Store.RecordIntent(t.Context(), issuer, intents(expiry, first.Serial))
+	wantError(t, "intent under the first issuer", err, authority.ErrElsewhere)
 	back := begin(t, d.Store, id)[0]
 	if back.Serial != moved[0].Serial || back.State != authority.StateIntended {
 		t.Errorf("what is Intended under another issuer stays: %+v", back)
 	}
 }
 
-func beginConcurrently(t *testing.T, d Database) {
+// intentConcurrently: of many that drew a serial for one identity, one may sign.
+func intentConcurrently(t *testing.T, d Database) {
 	var wg sync.WaitGroup
-	got := make([][]authority.Begun, 8)
-	errs := make([]error, len(got))
-	for i := range got {
-		wg.Go(func() {
-			got[i], errs[i] = d.Store.Begin(t.Context(), issuer, 1, []authority.Identity{identity("same")})
-		})
+	errs := make([]error, 8)
+	for i := range errs {
+		serial := begin(t, d.Store, identity("same"))[0].Serial
+		wg.Go(func() { errs[i] = d.Store.RecordIntent(t.Context(), issuer, intents(expiry, serial)) })
 	}
 	wg.Wait()
-	for i := range got {
-		must(t, errs[i])
-		equal(t, "begun at the same time", got[i], got[0])
+	done := 0
+	for _, err := range errs {
+		if err == nil {
+			done++
+			continue
+		}
+		wantError(t, "intent of a slower one", err, authority.ErrElsewhere)
 	}
-	if n := d.Count(t, `SELECT COUNT(*) FROM serials`); n != 1 {
-		t.Errorf("%d serials for one identity", n)
+	if n := d.Count(t, `SELECT COUNT(*) FROM serials`); n != 1 || done != 1 {
+		t.Errorf("%d serials, %d intents for one identity", n, done)
 	}
 }
 
-// beginOverlapping locks the same names in opposite orders.
-func beginOverlapping(t *testing.T, d Database) {
+// intentOverlapping names the same in opposite orders.
+func intentOverlapping(t *testing.T, d Database) {
 	ids := identities("overlap", 64)
-	reversed := slices.Clone(ids)
-	slices.Reverse(reversed)
 	var wg sync.WaitGroup
 	errs := make([]error, 6)
 	for i := range errs {
-		slice := [][]authority.Identity{ids, reversed}[i%2]
-		wg.Go(func() { _, errs[i] = d.Store.Begin(t.Context(), issuer, 1, slice) })
+		serials := serialsOf(begin(t, d.Store, ids...))
+		if i%2 == 1 {
+			slices.Reverse(serials)
+		}
+		wg.Go(func() { errs[i] = d.Store.RecordIntent(t.Context(), issuer, intents(expiry, serials...)) })
 	}
 	wg.Wait()
+	done := 0
 	for _, err := range errs {
-		must(t, err)
+		if err == nil {
+			done++
+			continue
+		}
+		wantError(t, "intent of a slower slice", err, authority.ErrElsewhere)
 	}
-	if n := d.Count(t, `SELECT COUNT(*) FROM serials`); n != 64 {
-		t.Errorf("%d serials for 64 identities", n)
+	if n := d.Count(t, `SELECT COUNT(*) FROM serials`); n != 64 || done != 1 {
+		t.Errorf("%d serials for 64 identities, %d slices recorded", n, done)
+	}
+}
+
+// bulkAsSingle: a slice leaves what its members leave one by one.
+func bulkAsSingle(t *testing.T, d Database) {
+	bulk := issue(t, d.Store, expiry, identities("bulk", 7)...)
+	var single []pki.Serial
+	for _, id := range identities("single", 7) {
+		single = append(single, issue(t, d.Store, expiry, id)...)
+	}
+	seen := func(serials []pki.Serial) (all []authority.Record) {
+		for _, serial := range serials {
+			r := status(t, d.Store, issuer, serial)
+			if !bytes.Equal(r.Certificate, cert(serial)) {
+				t.Errorf("serial %s has certificate %x", serial, r.Certificate)
+			}
+			_, r.Identity.Name, _ = strings.Cut(r.Identity.Name, "-")
+			r.Identity.Digest, r.Serial, r.Certificate, r.IssuedAt = [32]byte{}, "", nil, time.Time{}
+			all = append(all, r)
+		}
+		return all
+	}
+	equal(t, "records in bulk and one by one", seen(bulk), seen(single))
+	changes, next := changes(t, d.Store, 0, 100)
+	if len(changes) != 14 || next != 14 {
+		t.Errorf("%d changes up to %d, want 14", len(changes), next)
+	}
+	if n, err := d.Store.Count(t.Context(), issuer); err != nil || n != 14 {
+		t.Errorf("count %d, %v", n, err)
 	}
 }
 

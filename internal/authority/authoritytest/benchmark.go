@@ -3,6 +3,7 @@ package authoritytest
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/terrace-pki/terrace/internal/authority"
@@ -13,7 +14,7 @@ import (
 // RecordIntent, RecordIssued), for each certificate, in slices of 1 and of
 // [authority.MaxSlice]. TBS and certificate have 800 bytes.
 func BenchmarkCycle(b *testing.B, open func(b *testing.B) authority.Store) {
-	content := make([]byte, 800)
+	content, signed := benchContent()
 	for _, size := range []int{1, authority.MaxSlice} {
 		b.Run(fmt.Sprintf("slice=%d", size), func(b *testing.B) {
 			s := open(b)
@@ -31,8 +32,8 @@ func BenchmarkCycle(b *testing.B, open func(b *testing.B) authority.Store) {
 					b.Fatal(err)
 				}
 				for i, g := range begun {
-					in[i] = authority.Intent{Serial: g.Serial, TBS: content, NotAfter: expiry}
-					is[i] = authority.Issued{Serial: g.Serial, Certificate: content}
+					in[i] = authority.Intent{Identity: g.Identity, Serial: g.Serial, Attempt: g.Attempt, TBS: content, NotAfter: expiry}
+					is[i] = authority.Issued{Serial: g.Serial, Certificate: signed}
 				}
 				if err := s.RecordIntent(ctx, issuer, in); err != nil {
 					b.Fatal(err)
@@ -48,7 +49,7 @@ func BenchmarkCycle(b *testing.B, open func(b *testing.B) authority.Store) {
 // BenchmarkRecordIssued measures RecordIssued alone, for each certificate, in
 // slices of [authority.MaxSlice].
 func BenchmarkRecordIssued(b *testing.B, open func(b *testing.B) authority.Store) {
-	content := make([]byte, 800)
+	content, signed := benchContent()
 	s := open(b)
 	in, is := make([]authority.Intent, authority.MaxSlice), make([]authority.Issued, authority.MaxSlice)
 	made := 0
@@ -62,8 +63,8 @@ func BenchmarkRecordIssued(b *testing.B, open func(b *testing.B) authority.Store
 			b.Fatal(err)
 		}
 		for i, g := range begun {
-			in[i] = authority.Intent{Serial: g.Serial, TBS: content, NotAfter: expiry}
-			is[i] = authority.Issued{Serial: g.Serial, Certificate: content}
+			in[i] = authority.Intent{Identity: g.Identity, Serial: g.Serial, Attempt: g.Attempt, TBS: content, NotAfter: expiry}
+			is[i] = authority.Issued{Serial: g.Serial, Certificate: signed}
 		}
 		if err := s.RecordIntent(b.Context(), issuer, in); err != nil {
 			b.Fatal(err)
@@ -75,10 +76,16 @@ func BenchmarkRecordIssued(b *testing.B, open func(b *testing.B) authority.Store
 	}
 }
 
+// benchContent is a TBS of 800 bytes and a certificate over it.
+func benchContent() (tbs, certificate []byte) {
+	tbs = element(strings.Repeat("x", 796))
+	return tbs, pki.JoinCertificate(tbs, element(strings.Repeat("y", 80)))
+}
+
 // fill issues slices of certificates of 800 bytes and returns their serials.
 func fill(b *testing.B, s authority.Store, prefix string, slices int) (serials []pki.Serial) {
 	b.Helper()
-	content := make([]byte, 800)
+	content, signed := benchContent()
 	for n := range slices {
 		begun, err := s.Begin(b.Context(), issuer, 1, identities(fmt.Sprintf("%s-%d", prefix, n), authority.MaxSlice))
 		if err != nil {
@@ -86,8 +93,8 @@ func fill(b *testing.B, s authority.Store, prefix string, slices int) (serials [
 		}
 		in, is := make([]authority.Intent, len(begun)), make([]authority.Issued, len(begun))
 		for i, g := range begun {
-			in[i] = authority.Intent{Serial: g.Serial, TBS: content, NotAfter: expiry}
-			is[i] = authority.Issued{Serial: g.Serial, Certificate: content}
+			in[i] = authority.Intent{Identity: g.Identity, Serial: g.Serial, Attempt: g.Attempt, TBS: content, NotAfter: expiry}
+			is[i] = authority.Issued{Serial: g.Serial, Certificate: signed}
 			serials = append(serials, g.Serial)
 		}
 		if err := errors.Join(s.RecordIntent(b.Context(), issuer, in), s.RecordIssued(b.Context(), issuer, is)); err != nil {
@@ -121,13 +128,6 @@ func BenchmarkPerform(b *testing.B, open func(b *testing.B) authority.Store) {
 func BenchmarkChanges(b *testing.B, open func(b *testing.B) authority.Store) {
 	s := open(b)
 	fill(b, s, "changes", 40)
-	for {
-		if n, err := s.Sequence(b.Context(), authority.MaxChanges); err != nil {
-			b.Fatal(err)
-		} else if n == 0 {
-			break
-		}
-	}
 	b.ReportAllocs()
 	after, left := int64(0), 0
 	for b.Loop() {
@@ -141,26 +141,5 @@ func BenchmarkChanges(b *testing.B, open func(b *testing.B) authority.Store) {
 		if after, left = next, len(changes); left == 0 {
 			after = 0
 		}
-	}
-}
-
-// BenchmarkSequence measures giving one change its number, in passes of
-// [authority.MaxChanges].
-func BenchmarkSequence(b *testing.B, open func(b *testing.B) authority.Store) {
-	s := open(b)
-	rounds, left := 0, 0
-	for b.Loop() {
-		if left--; left > 0 {
-			continue
-		}
-		b.StopTimer()
-		fill(b, s, fmt.Sprint("sequence-", rounds), 4)
-		rounds++
-		b.StartTimer()
-		n, err := s.Sequence(b.Context(), authority.MaxChanges)
-		if err != nil {
-			b.Fatal(err)
-		}
-		left = n
 	}
 }

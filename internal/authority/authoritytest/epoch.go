@@ -11,7 +11,7 @@ import (
 )
 
 func takeoverAbandons(t *testing.T, d Database) {
-	ids := []authority.Identity{identity("reserved"), identity("intended")}
+	ids := []authority.Identity{identity("drawn"), identity("intended")}
 	s := serialsOf(begin(t, d.Store, ids...))
 	must(t, d.Store.RecordIntent(t.Context(), issuer, intents(expiry, s[1])))
 	done := issue(t, d.Store, expiry, identity("issued"))
@@ -19,10 +19,10 @@ func takeoverAbandons(t *testing.T, d Database) {
 	next := d.Reopen(t)
 	wantAbandoned(t, next, ids[1], s[1])
 	begun := begin(t, next, append(ids, identity("issued"))...)
-	if begun[0].Serial != s[0] || begun[0].State != authority.StateReserved {
-		t.Errorf("reserved before the crash: %+v", begun[0])
+	if begun[0].State != authority.StateDrawn || begun[0].Attempt != 1 {
+		t.Errorf("drawn before the crash: %+v", begun[0])
 	}
-	if begun[1].Serial == s[1] || begun[1].State != authority.StateReserved {
+	if begun[1].Serial == s[1] || begun[1].State != authority.StateDrawn || begun[1].Attempt != 2 {
 		t.Errorf("intended before the crash: %+v, want a new serial", begun[1])
 	}
 	if begun[2].Serial != done[0] || begun[2].State != authority.StateIssued {
@@ -51,7 +51,9 @@ func takeoverFences(t *testing.T, d Database) {
 			t.Errorf("%s by the new process: %v", name, err)
 		}
 	}
-	if _, err := d.Store.Status(t.Context(), issuer, s[0]); err != nil {
+	_, err := d.Store.Heads(t.Context())
+	wantError(t, "a look of the earlier process", err, authority.ErrFenced)
+	if _, err := d.Store.Status(t.Context(), issuer, done[0]); err != nil {
 		t.Errorf("the earlier process may still read: %v", err)
 	}
 }
@@ -73,6 +75,7 @@ func takeoverDuringWrites(t *testing.T, d Database) {
 				if begun, r.err = d.Store.Begin(t.Context(), issuer, 1, []authority.Identity{identity(fmt.Sprintf("writer-%d-%d", w, i))}); r.err != nil {
 					break
 				}
+				keepDrawn(begun)
 				serial := begun[0].Serial
 				if r.err = d.Store.RecordIntent(t.Context(), issuer, intents(expiry, serial)); r.err != nil {
 					break
@@ -112,12 +115,12 @@ func takeoverDuringWrites(t *testing.T, d Database) {
 			}
 		}
 	}
-	if n := d.Count(t, `SELECT COUNT(*) FROM serials WHERE state = 'Intended'`); n != 0 {
+	if n := d.Count(t, `SELECT COUNT(*) FROM attempts`); n != 0 {
 		t.Errorf("%d serials are Intended after a takeover", n)
 	}
 }
 
-func sharedNoEpoch(t *testing.T, d Database) {
+func sharedWritesNothing(t *testing.T, d Database) {
 	s := serialsOf(begin(t, d.Store, identities("shared", 3)...))
 	must(t, d.Store.RecordIntent(t.Context(), issuer, intents(expiry, s[1], s[2])))
 	done := issue(t, d.Store, expiry, identity("done"))
@@ -135,6 +138,49 @@ func sharedNoEpoch(t *testing.T, d Database) {
 			t.Errorf("%s by the process that issues: %v", name, err)
 		}
 	}
+}
+
+// besideEachOther: two processes issue into one ledger; one takes over what the
+// other left when it has been silent.
+func besideEachOther(t *testing.T, d Database) {
+	if d.Beside == nil {
+		t.Skip("one process writes to this database")
+	}
+	ctx := t.Context()
+	other := d.Beside(t)
+	mine := issue(t, d.Store, expiry, identity("mine"))
+	theirs := issue(t, other, expiry, identity("theirs"))
+	for _, serial := range append(mine, theirs...) {
+		equal(t, "seen by both", status(t, d.Store, issuer, serial), status(t, other, issuer, serial))
+	}
+	left := begin(t, other, identity("left"))[0].Serial
+	must(t, other.RecordIntent(ctx, issuer, intents(expiry, left)))
+	begun := begin(t, d.Store, identity("left"))[0]
+	if begun.State != authority.StateIntended {
+		t.Fatalf("what the other has in hand is %s", begun.State)
+	}
+	wantError(t, "abandon what the other has in hand", d.Store.Abandon(ctx, issuer, left), authority.ErrElsewhere)
+	wantError(t, "record what the other has in hand", d.Store.RecordIssued(ctx, issuer, issueds(left)), authority.ErrElsewhere)
+	renew := func(s authority.Store, silence time.Duration, leads bool) {
+		t.Helper()
+		if got, err := s.Renew(ctx, silence); err != nil || got != leads {
+			t.Errorf("leads: %t, %v, want %t", got, err, leads)
+		}
+	}
+	renew(other, time.Minute, false)
+	renew(d.Store, time.Minute, true)
+	if _, err := d.Store.Renew(ctx, time.Millisecond); err == nil {
+		t.Error("renew with hardly any silence")
+	}
+	time.Sleep(1100 * time.Millisecond)
+	renew(d.Store, time.Second, true)
+	wantAbandoned(t, d.Store, identity("left"), left)
+	wantError(t, "write of the silent one", other.RecordIssued(ctx, issuer, issueds(left)), authority.ErrFenced)
+	issue(t, d.Store, expiry, identity("left"))
+	second := d.Beside(t)
+	renew(second, time.Minute, false)
+	time.Sleep(1100 * time.Millisecond)
+	renew(second, time.Second, true) // the first has been silent
 }
 
 func closed(t *testing.T, d Database) {

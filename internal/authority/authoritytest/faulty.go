@@ -116,6 +116,11 @@ func (f *Faulty) Revoked(ctx context.Context, k authority.IssuerKey, shard int32
 	return f.call("Revoked", func() error { return f.Store.Revoked(ctx, k, shard, notAfter, yield) })
 }
 
+// RevocationChanges may fail on demand.
+func (f *Faulty) RevocationChanges(ctx context.Context, k authority.IssuerKey, shard int32, after int64, yield func(authority.Record) error) error {
+	return f.call("RevocationChanges", func() error { return f.Store.RevocationChanges(ctx, k, shard, after, yield) })
+}
+
 // Good may fail on demand.
 func (f *Faulty) Good(ctx context.Context, k authority.IssuerKey, after int64, limit int) (records []authority.Record, next int64, err error) {
 	err = f.call("Good", func() (err error) { records, next, err = f.Store.Good(ctx, k, after, limit); return err })

@@ -2,6 +2,7 @@ package authoritytest
 
 import (
 	"context"
+	"time"
 
 	"github.com/terrace-pki/terrace/internal/authority"
 )
@@ -16,9 +17,14 @@ func (f *Faulty) FindAct(ctx context.Context, kind, namespace, name string) (aut
 	return answer(f, "FindAct", func() (authority.Performed, error) { return f.Store.FindAct(ctx, kind, namespace, name) })
 }
 
-// Sequence may fail on demand.
-func (f *Faulty) Sequence(ctx context.Context, limit int) (int, error) {
-	return answer(f, "Sequence", func() (int, error) { return f.Store.Sequence(ctx, limit) })
+// Heads may fail on demand.
+func (f *Faulty) Heads(ctx context.Context) (authority.Heads, error) {
+	return answer(f, "Heads", func() (authority.Heads, error) { return f.Store.Heads(ctx) })
+}
+
+// Renew may fail on demand.
+func (f *Faulty) Renew(ctx context.Context, silence time.Duration) (bool, error) {
+	return answer(f, "Renew", func() (bool, error) { return f.Store.Renew(ctx, silence) })
 }
 
 // Changes may fail on demand.
@@ -43,11 +49,6 @@ func (f *Faulty) Head(ctx context.Context) (int64, error) {
 // Anchor may fail on demand.
 func (f *Faulty) Anchor(ctx context.Context, seq int64) ([]byte, error) {
 	return answer(f, "Anchor", func() ([]byte, error) { return f.Store.Anchor(ctx, seq) })
-}
-
-// Unsequenced may fail on demand.
-func (f *Faulty) Unsequenced(ctx context.Context) (int64, error) {
-	return answer(f, "Unsequenced", func() (int64, error) { return f.Store.Unsequenced(ctx) })
 }
 
 // Position may fail on demand.

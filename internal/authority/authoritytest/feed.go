@@ -15,21 +15,6 @@ import (
 	"github.com/terrace-pki/terrace/internal/pki"
 )
 
-// sequence numbers everything, in passes of limit.
-func sequence(t *testing.T, s authority.Store, limit int) (total int) {
-	t.Helper()
-	for {
-		n, err := s.Sequence(t.Context(), limit)
-		must(t, err)
-		if n > limit {
-			t.Fatalf("%d numbered, limit is %d", n, limit)
-		}
-		if total += n; n == 0 {
-			return total
-		}
-	}
-}
-
 func changes(t *testing.T, s authority.Store, after int64, limit int) ([]authority.Change, int64) {
 	t.Helper()
 	all, next, err := s.Changes(t.Context(), after, limit)
@@ -48,21 +33,9 @@ func feedNumbers(t *testing.T, d Database) {
 	if all, next := changes(t, d.Store, 0, 10); len(all) != 0 || next != 0 || head(t, d.Store) != 0 {
 		t.Fatalf("an empty feed: %v, next %d", all, next)
 	}
-	if n := sequence(t, d.Store, 10); n != 0 {
-		t.Fatalf("%d numbered of nothing", n)
-	}
 	const n = 300
 	serials := issue(t, d.Store, expiry, identities("a", 200)...)
 	serials = append(serials, issue(t, d.Store, expiry, identities("b", n-200)...)...)
-	if waiting, err := d.Store.Unsequenced(t.Context()); err != nil || waiting != n {
-		t.Errorf("unsequenced: %d, %v, want %d", waiting, err, n)
-	}
-	if all, _ := changes(t, d.Store, 0, 10); len(all) != 0 {
-		t.Errorf("%d changes without a number are seen", len(all))
-	}
-	if got := sequence(t, d.Store, 128); got != n {
-		t.Fatalf("%d numbered, want %d", got, n)
-	}
 	var got []pki.Serial
 	after := int64(0)
 	for {
@@ -84,16 +57,10 @@ func feedNumbers(t *testing.T, d Database) {
 	if h := head(t, d.Store); h != n {
 		t.Errorf("head %d, want %d", h, n)
 	}
-	if waiting, err := d.Store.Unsequenced(t.Context()); err != nil || waiting != 0 {
-		t.Errorf("unsequenced: %d, %v", waiting, err)
-	}
 	if all, next := changes(t, d.Store, n+5, 10); len(all) != 0 || next != n+5 {
 		t.Errorf("beyond the head: %d changes, next %d", len(all), next)
 	}
 	for _, limit := range []int{0, authority.MaxChanges + 1} {
-		if _, err := d.Store.Sequence(t.Context(), limit); err == nil {
-			t.Errorf("sequence took limit %d", limit)
-		}
 		if _, _, err := d.Store.Changes(t.Context(), 0, limit); err == nil {
 			t.Errorf("changes took limit %d", limit)
 		}
@@ -107,7 +74,6 @@ func feedPresent(t *testing.T, d Database) {
 	perform(t, d.Store, act("hold", authority.VerbHold, s[0]))
 	perform(t, d.Store, act("release", authority.VerbRelease, s[0]))
 	perform(t, d.Store, act("revoke", authority.VerbRevoke, s[0]))
-	sequence(t, d.Store, 100)
 	now := []authority.Record{status(t, d.Store, issuer, s[0]), status(t, d.Store, issuer, s[1])}
 	if now[0].Revocation == nil || now[0].Certificate == nil {
 		t.Fatalf("record %+v", now[0])
@@ -140,8 +106,11 @@ func feedEach(t *testing.T, d Database) {
 	must(t, d.Store.RecordIntent(ctx, issuer, intents(expiry, lost...)))
 	must(t, d.Store.Abandon(ctx, issuer, lost[0]))
 	next := d.Reopen(t) // abandons the other
-	if n := sequence(t, next, 100); n != 4 {
+	if n := head(t, next); n != 4 {
 		t.Errorf("%d changes, want 4", n)
+	}
+	if h, err := next.Heads(ctx); err != nil || h.Feed != 4 || h.Accepted != 1 || h.Audit == 0 {
+		t.Errorf("heads %+v, %v", h, err)
 	}
 	first, second := status(t, next, issuer, lost[0]), status(t, next, issuer, lost[1])
 	want := []authority.Change{
@@ -163,7 +132,6 @@ func feedLarge(t *testing.T, d Database) {
 		c.Shard, c.DER = shard, bytes.Repeat([]byte{byte(shard)}, size)
 		must(t, d.Store.SaveCRL(t.Context(), c))
 	}
-	sequence(t, d.Store, 100)
 	seen, calls, after := 0, 0, int64(0)
 	for {
 		all, next := changes(t, d.Store, after, 100)
@@ -182,13 +150,12 @@ func feedLarge(t *testing.T, d Database) {
 	}
 }
 
-// feedConcurrently: whatever writers and sequencers do at the same time, the
-// numbers have no gap, and a reader who goes by them misses nothing.
+// feedConcurrently: whatever writers do at the same time, the numbers have no gap, and a reader who goes by them misses nothing.
 func feedConcurrently(t *testing.T, d Database) {
 	const writers, slices = 4, 15
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
-	var writing, sequencing sync.WaitGroup
+	var writing, reading sync.WaitGroup
 	var mu sync.Mutex
 	written := map[pki.Serial]bool{}
 	for w := range writers {
@@ -200,6 +167,7 @@ func feedConcurrently(t *testing.T, d Database) {
 					t.Error(err)
 					return
 				}
+				keepDrawn(begun)
 				serials := serialsOf(begun)
 				if err := d.Store.RecordIntent(ctx, issuer, intents(expiry, serials...)); err != nil {
 					t.Error(err)
@@ -215,27 +183,8 @@ func feedConcurrently(t *testing.T, d Database) {
 			}
 		})
 	}
-	done := make(chan struct{})
-	for range 2 {
-		sequencing.Go(func() {
-			for last := false; ; {
-				select {
-				case <-done:
-					last = true
-				case <-time.After(time.Millisecond):
-				}
-				n, err := d.Store.Sequence(ctx, 7)
-				if err != nil {
-					t.Error(err)
-				}
-				if err != nil || last && n == 0 {
-					return
-				}
-			}
-		})
-	}
 	read := map[pki.Serial]bool{}
-	sequencing.Go(func() {
+	reading.Go(func() {
 		for after := int64(0); after < writers*slices*3 && ctx.Err() == nil; {
 			all, next, err := d.Store.Changes(ctx, after, 50)
 			if err != nil {
@@ -253,8 +202,7 @@ func feedConcurrently(t *testing.T, d Database) {
 	})
 	time.AfterFunc(time.Minute, stop)
 	writing.Wait()
-	close(done)
-	sequencing.Wait()
+	reading.Wait()
 	if d := cmp.Diff(written, read); d != "" {
 		t.Errorf("written and read differ:\n%s", d)
 	}
@@ -288,7 +236,6 @@ func feedPositions(t *testing.T, d Database) {
 // feedAnchors: an anchor is of one number of one ledger and stays as it is.
 func feedAnchors(t *testing.T, d Database) {
 	serials := issue(t, d.Store, expiry, identities("a", 3)...)
-	sequence(t, d.Store, 10)
 	anchor := func(s authority.Store, seq int64) []byte {
 		t.Helper()
 		a, err := s.Anchor(t.Context(), seq)
@@ -300,7 +247,6 @@ func feedAnchors(t *testing.T, d Database) {
 		t.Errorf("anchors of two numbers are %x and %x", first, anchor(d.Store, 2))
 	}
 	perform(t, d.Store, act("revoke", authority.VerbRevoke, serials[0]))
-	sequence(t, d.Store, 10)
 	if again := anchor(d.Reopen(t), 1); !bytes.Equal(first, again) {
 		t.Errorf("anchor is %x after an act on its serial and a takeover, want %x", again, first)
 	}

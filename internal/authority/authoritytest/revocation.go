@@ -62,3 +62,8 @@ func findSerial(t *testing.T, d Database) {
 	_, err = d.Store.Status(t.Context(), issuer, "0102")
 	wantError(t, "status of an unknown serial", err, authority.ErrNotFound)
 }
+
+// onList is what a list's reading shows of a record.
+func onList(r authority.Record) authority.Record {
+	return authority.Record{Issuer: r.Issuer, Shard: r.Shard, Serial: r.Serial, NotAfter: r.NotAfter, Revocation: r.Revocation}
+}

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -24,6 +25,8 @@ type Database struct {
 	Reopen func(t *testing.T) authority.Store
 	// Shared opens it without taking it over.
 	Shared func(t *testing.T) authority.Store
+	// Beside opens it as another instance, beside Store; nil where only one process may write.
+	Beside func(t *testing.T) authority.Store
 	// Count returns the number that a query on the database itself yields.
 	Count func(t *testing.T, query string) int64
 }
@@ -33,11 +36,12 @@ type Database struct {
 func Store(t *testing.T, open func(t *testing.T) Database) {
 	t.Helper()
 	tests := map[string]func(*testing.T, Database){
-		"begin reserves and repeats":         beginReserves,
+		"begin draws and repeats":            beginDraws,
 		"begin conflict":                     beginConflict,
 		"begin under another issuer":         beginOtherIssuer,
-		"begin concurrently":                 beginConcurrently,
-		"begin overlapping slices":           beginOverlapping,
+		"one of many gets the attempt":       intentConcurrently,
+		"slices that overlap":                intentOverlapping,
+		"bulk and single are the same":       bulkAsSingle,
 		"begin spreads over shards":          beginShards,
 		"begin refuses":                      beginRefuses,
 		"cycle":                              cycle,
@@ -48,7 +52,8 @@ func Store(t *testing.T, open func(t *testing.T) Database) {
 		"takeover abandons what is intended": takeoverAbandons,
 		"takeover fences every write":        takeoverFences,
 		"takeover during writes":             takeoverDuringWrites,
-		"shared opens no epoch":              sharedNoEpoch,
+		"shared writes nothing":              sharedWritesNothing,
+		"processes beside each other":        besideEachOther,
 		"acts are done once":                 actsOnce,
 		"acts that do not fit are refused":   actsRefused,
 		"acts refuse":                        actsRefuse,
@@ -97,8 +102,21 @@ func identities(prefix string, n int) []authority.Identity {
 	return ids
 }
 
-func tbs(s pki.Serial) []byte  { return []byte("to be signed " + s) }
-func cert(s pki.Serial) []byte { return []byte("certificate " + s) }
+// tbs and cert have the outer form of a certificate, and nothing in them.
+func tbs(s pki.Serial) []byte  { return element("to be signed " + string(s)) }
+func cert(s pki.Serial) []byte { return pki.JoinCertificate(tbs(s), element("signature "+string(s))) }
+
+// element is a SEQUENCE of anything.
+func element(content string) []byte { return pki.JoinCertificate([]byte(content), nil) }
+
+// drawn is what Begin returned for a serial, of all tests.
+var drawn sync.Map
+
+func keepDrawn(begun []authority.Begun) {
+	for _, b := range begun {
+		drawn.Store(b.Serial, b)
+	}
+}
 
 // begin reserves for names, one serial each.
 func begin(t *testing.T, s authority.Store, ids ...authority.Identity) []authority.Begun {
@@ -110,6 +128,7 @@ func begin(t *testing.T, s authority.Store, ids ...authority.Identity) []authori
 	if len(begun) != len(ids) {
 		t.Fatalf("begin returned %d for %d identities", len(begun), len(ids))
 	}
+	keepDrawn(begun)
 	return begun
 }
 
@@ -124,7 +143,11 @@ func serialsOf(begun []authority.Begun) []pki.Serial {
 func intents(notAfter time.Time, serials ...pki.Serial) []authority.Intent {
 	out := make([]authority.Intent, len(serials))
 	for i, s := range serials {
-		out[i] = authority.Intent{Serial: s, TBS: tbs(s), NotAfter: notAfter}
+		b := authority.Begun{Record: authority.Record{Identity: identity("of-" + string(s))}, Attempt: 1}
+		if known, ok := drawn.Load(s); ok {
+			b = known.(authority.Begun)
+		}
+		out[i] = authority.Intent{Identity: b.Identity, Serial: s, Shard: b.Shard, Attempt: b.Attempt, TBS: tbs(s), NotAfter: notAfter}
 	}
 	return out
 }
@@ -188,14 +211,10 @@ func equal(t *testing.T, what string, got, want any) {
 
 // fencedWrites are one call of each fenced method, each of which would succeed
 // for a store in whose epoch the serials are what they say.
-func fencedWrites(reserved, intended, abandonable, issued pki.Serial) map[string]func(context.Context, authority.Store) error {
+func fencedWrites(drawn, intended, abandonable, issued pki.Serial) map[string]func(context.Context, authority.Store) error {
 	return map[string]func(context.Context, authority.Store) error{
-		"Begin": func(ctx context.Context, s authority.Store) error {
-			_, err := s.Begin(ctx, issuer, 1, []authority.Identity{identity("fenced")})
-			return err
-		},
 		"RecordIntent": func(ctx context.Context, s authority.Store) error {
-			return s.RecordIntent(ctx, issuer, intents(expiry, reserved))
+			return s.RecordIntent(ctx, issuer, intents(expiry, drawn))
 		},
 		"RecordIssued": func(ctx context.Context, s authority.Store) error {
 			return s.RecordIssued(ctx, issuer, issueds(intended))
@@ -213,8 +232,8 @@ func fencedWrites(reserved, intended, abandonable, issued pki.Serial) map[string
 			_, err := s.Perform(ctx, act("fenced", authority.VerbRevoke, issued))
 			return err
 		},
-		"Sequence": func(ctx context.Context, s authority.Store) error {
-			_, err := s.Sequence(ctx, 1)
+		"Renew": func(ctx context.Context, s authority.Store) error {
+			_, err := s.Renew(ctx, time.Hour)
 			return err
 		},
 		"SetPosition": func(ctx context.Context, s authority.Store) error { return s.SetPosition(ctx, "fenced", 1) },

@@ -57,7 +57,7 @@ func NewCA(t testing.TB, name string, now time.Time) *CA {
 // Issue makes a certificate for key.
 func (c *CA) Issue(t testing.TB, key *sm2.PrivateKey, notBefore, notAfter time.Time, usages ...smx509.ExtKeyUsage) *smx509.Certificate {
 	t.Helper()
-	serial, err := pki.NewSerial(nil)
+	serial, err := pki.NewSerial(nil, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

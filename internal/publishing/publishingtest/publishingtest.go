@@ -92,7 +92,7 @@ func (l *Ledger) open(t testing.TB) {
 	if err := l.Authorities.Load(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	stop := Go(func(ctx context.Context) error { return l.Authorities.RunFeed(ctx, logr.Discard()) })
+	stop := Go(func(ctx context.Context) error { return l.Authorities.WatchLedger(ctx, logr.Discard()) })
 	l.stop = func() {
 		stop()
 		_ = store.Close()
@@ -225,7 +225,7 @@ func Opener(p *publishing.Passwords) publishing.Opener {
 // Publisher runs the service beside the ledger; stop ends it.
 func (l *Ledger) Publisher(t testing.TB, p *publishing.Passwords) (s *publishing.Service, stop func()) {
 	t.Helper()
-	s = publishing.New(publishing.Config{Store: l.Store, Sequenced: l.Authorities.Sequenced, Open: Opener(p)})
+	s = publishing.New(publishing.Config{Store: l.Store, Changed: l.Authorities.Changed, Open: Opener(p)})
 	if err := s.Load(context.Background()); err != nil {
 		t.Fatal(err)
 	}

@@ -40,9 +40,12 @@ type Config struct {
 	// DSN is a PostgreSQL URL or key-value string. It may hold a password and
 	// stands in no error.
 	DSN string
-	// TakeOver begins a new epoch: this process issues, earlier ones are fenced
-	// off. Without it writes return ErrFenced.
+	// TakeOver lets this process issue. Earlier ones of its instance are fenced off.
+	// Without it writes return ErrFenced.
 	TakeOver bool
+	// Instance tells the processes apart that issue from one database at the same
+	// time; default "ca". See [sqlstore.Config].
+	Instance string
 	// Now is the clock; nil: time.Now.
 	Now func() time.Time
 }
@@ -63,7 +66,7 @@ func open(ctx context.Context, c Config) (*sqlstore.Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("postgres: open ledger: %w", err)
 	}
-	config.TakeOver, config.Now = c.TakeOver, c.Now
+	config.TakeOver, config.Instance, config.Now = c.TakeOver, c.Instance, c.Now
 	return sqlstore.Open(ctx, config)
 }
 
@@ -105,6 +108,7 @@ func configure(dsn string, schema fs.FS, folder string) (sqlstore.Config, error)
 	return sqlstore.Config{
 		Dialect: sqlstore.Dialect{
 			Name: "postgres", Blob: "BYTEA", Schema: files, ForShare: " FOR SHARE", ForUpdate: " FOR UPDATE",
+			Unnest: true, Now: `CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)`,
 			LockMigration: fmt.Sprintf("SELECT pg_advisory_xact_lock(%d)", int64(migrationLock)),
 			Retryable:     retryable, Redact: redact,
 		},

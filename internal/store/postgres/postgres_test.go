@@ -50,6 +50,9 @@ func TestStore(t *testing.T) {
 			Store:  openFor(t, Config{DSN: dsn, TakeOver: true}),
 			Reopen: func(t *testing.T) authority.Store { return openFor(t, Config{DSN: dsn, TakeOver: true}) },
 			Shared: func(t *testing.T) authority.Store { return openFor(t, Config{DSN: dsn}) },
+			Beside: func(t *testing.T) authority.Store {
+				return openFor(t, Config{DSN: dsn, TakeOver: true, Instance: "other"})
+			},
 			Count: func(t *testing.T, query string) (n int64) {
 				t.Helper()
 				if err := db.QueryRow(query).Scan(&n); err != nil {
@@ -58,29 +61,6 @@ func TestStore(t *testing.T) {
 				return n
 			},
 		}
-	})
-}
-
-func TestLedgerOfVersion1(t *testing.T) {
-	dsn := postgrestest.Start(t)
-	migration, err := schema.ReadFile("schema/0001_ledger.sql")
-	if err != nil {
-		t.Fatal(err)
-	}
-	db := direct(t, dsn)
-	authoritytest.Version1(t, string(migration), func(t *testing.T, statement string, args ...any) {
-		t.Helper()
-		if _, err := db.Exec(statement, args...); err != nil {
-			t.Fatal(err)
-		}
-	}, func(t *testing.T) authoritytest.Database {
-		return authoritytest.Database{Store: openFor(t, Config{DSN: dsn, TakeOver: true}), Count: func(t *testing.T, query string) (n int64) {
-			t.Helper()
-			if err := db.QueryRow(query).Scan(&n); err != nil {
-				t.Fatal(err)
-			}
-			return n
-		}}
 	})
 }
 
@@ -98,8 +78,8 @@ func TestOpenRefuses(t *testing.T) {
 		c    Config
 		want string
 	}{
-		"newer schema":           {Config{DSN: newer, TakeOver: true}, "version 99, this release knows 2"},
-		"newer schema, shared":   {Config{DSN: newer}, "version 99, this release knows 2"},
+		"newer schema":           {Config{DSN: newer, TakeOver: true}, "version 99, this release knows 1"},
+		"newer schema, shared":   {Config{DSN: newer}, "version 99, this release knows 1"},
 		"without schema, shared": {Config{DSN: empty}, "was it started once?"},
 		"commits are not synced": {Config{DSN: lax, TakeOver: true}, "synchronous_commit is off"},
 	} {
@@ -220,4 +200,3 @@ func BenchmarkCycle(b *testing.B)        { authoritytest.BenchmarkCycle(b, openB
 func BenchmarkRecordIssued(b *testing.B) { authoritytest.BenchmarkRecordIssued(b, openBenchmark) }
 func BenchmarkPerform(b *testing.B)      { authoritytest.BenchmarkPerform(b, openBenchmark) }
 func BenchmarkChanges(b *testing.B)      { authoritytest.BenchmarkChanges(b, openBenchmark) }
-func BenchmarkSequence(b *testing.B)     { authoritytest.BenchmarkSequence(b, openBenchmark) }

@@ -36,8 +36,8 @@ type Config struct {
 	// with mode 0700. It must be on a local file system: SQLite's locks and
 	// write-ahead log need one.
 	Path string
-	// TakeOver begins a new epoch: this process issues, earlier ones are fenced
-	// off. Without it the file must exist, and writes return ErrFenced.
+	// TakeOver fences every earlier process off: this one issues. Without it the
+	// file must exist, and writes return ErrFenced.
 	TakeOver bool
 	// Now is the clock; nil: time.Now.
 	Now func() time.Time
@@ -58,7 +58,7 @@ func open(ctx context.Context, c Config) (*sqlstore.Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sqlite: open ledger: %w", err)
 	}
-	config.TakeOver, config.Now = c.TakeOver, c.Now
+	config.TakeOver, config.Exclusive, config.Now = c.TakeOver, true, c.Now
 	return sqlstore.Open(ctx, config)
 }
 
@@ -92,6 +92,7 @@ func configure(path string, create bool, schema fs.FS, folder string) (sqlstore.
 	return sqlstore.Config{
 		Dialect: sqlstore.Dialect{
 			Name: "sqlite", Blob: "BLOB", QuestionMark: true, Schema: files,
+			Now: `CAST(unixepoch('subsec') * 1000000 AS INTEGER)`,
 			// What interferes waits before a transaction begins.
 			Retryable: func(error) bool { return false },
 		},

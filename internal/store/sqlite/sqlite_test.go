@@ -2,13 +2,12 @@ package sqlite
 
 import (
 	"bytes"
-	"crypto/rand"
 	"errors"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/terrace-pki/terrace/internal/authority"
 	"github.com/terrace-pki/terrace/internal/authority/authoritytest"
@@ -40,29 +39,6 @@ func TestStore(t *testing.T) {
 			Count:  func(t *testing.T, query string) int64 { return count(t, path, query) },
 		}
 	})
-}
-
-func TestLedgerOfVersion1(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "ledger.db")
-	migration, err := schema.ReadFile("schema/0001_ledger.sql")
-	if err != nil {
-		t.Fatal(err)
-	}
-	db := sqlitefile.Writer(path, cacheKiB)
-	defer db.Close()
-	authoritytest.Version1(t, string(migration), func(t *testing.T, statement string, args ...any) {
-		t.Helper()
-		if _, err := db.Exec(statement, args...); err != nil {
-			t.Fatal(err)
-		}
-	}, func(t *testing.T) authoritytest.Database {
-		return authoritytest.Database{Store: openFor(t, Config{Path: path, TakeOver: true}), Count: func(t *testing.T, query string) int64 { return count(t, path, query) }}
-	})
-	for _, statement := range []string{`DELETE FROM audit_leaves`, `UPDATE audit_leaves SET at = 0`} {
-		if err := execute(t, path, statement); err == nil {
-			t.Errorf("after the migration: %s: taken", statement)
-		}
-	}
 }
 
 // count asks the file itself, beside the store.
@@ -126,8 +102,8 @@ func TestOpenRefuses(t *testing.T) {
 		c    Config
 		want string
 	}{
-		"newer schema":            {Config{Path: newer, TakeOver: true}, "version 99, this release knows 2"},
-		"newer schema, shared":    {Config{Path: newer}, "version 99, this release knows 2"},
+		"newer schema":            {Config{Path: newer, TakeOver: true}, "version 99, this release knows 1"},
+		"newer schema, shared":    {Config{Path: newer}, "version 99, this release knows 1"},
 		"missing file, shared":    {Config{Path: filepath.Join(dir, "missing.db")}, "was it started once?"},
 		"without schema, shared":  {Config{Path: empty}, "was it started once?"},
 		"not a database":          {Config{Path: garbage, TakeOver: true}, "not a database"},
@@ -151,21 +127,26 @@ func TestSchemaRefuses(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "ledger.db")
 	s := openFor(t, Config{Path: path, TakeOver: true})
 	k := authority.IssuerKey{Authority: "BusinessCA/a/b", Generation: 1}
-	if _, err := s.Begin(t.Context(), k, 1, []authority.Identity{{Kind: "K", Namespace: "n", Name: "x"}}); err != nil {
+	begun, err := s.Begin(t.Context(), k, 1, []authority.Identity{{Kind: "K", Namespace: "n", Name: "x"}})
+	if err != nil {
 		t.Fatal(err)
 	}
+	in := authority.Intent{Identity: begun[0].Identity, Serial: begun[0].Serial, Attempt: 1, TBS: []byte{0x30, 0}, NotAfter: time.Now()}
+	if err := s.RecordIntent(t.Context(), k, []authority.Intent{in}); err != nil {
+		t.Fatal(err)
+	}
+	const columns = `serials (serial, issuer, shard, scope, name, digest, attempt, not_after, intended_at, tbs) SELECT `
 	for name, statement := range map[string]string{
-		"issued without certificate": `UPDATE serials SET state = 'Issued'`,
-		"intended without TBS":       `UPDATE serials SET state = 'Intended', not_after = 1, intended_at = 1`,
-		"revoked while reserved":     `UPDATE serials SET revoked_at = 1, reason = 1`,
-		"unknown state":              `UPDATE serials SET state = 'Other'`,
-		"two live serials":           `INSERT INTO serials (serial, identity, authority, generation, shard, state, epoch, reserved_at) SELECT '01FF', identity, authority, generation, shard, state, epoch, reserved_at FROM serials`,
-		"serial used twice":          `INSERT INTO serials (serial, identity, authority, generation, shard, state, epoch, reserved_at) SELECT serial, identity, 'BusinessCA/a/c', generation, shard, state, epoch, reserved_at FROM serials`,
-		"identity gone":              `DELETE FROM identities`,
-		"leaf changed":               `UPDATE audit_leaves SET at = 0`,
-		"leaf gone":                  `DELETE FROM audit_leaves`,
-		"change about nothing":       `INSERT INTO feed (kind, created_at) VALUES ('Serial', 1)`,
-		"change about two things":    `INSERT INTO feed (kind, serial, authority, generation, shard, created_at) SELECT 'Serial', serial, authority, 1, 0, 1 FROM serials`,
+		"an attempt twice":         `INSERT INTO ` + columns + `x'01FF', issuer, shard, scope, name, digest, attempt, not_after, intended_at, tbs FROM serials`,
+		"serial used twice":        `INSERT INTO ` + columns + `serial, issuer, shard, scope, name, digest, 2, not_after, intended_at, tbs FROM serials`,
+		"empty TBS":                `UPDATE serials SET tbs = x''`,
+		"issued without signature": `INSERT INTO issued (serial_id, tail, issued_at) VALUES (1, x'', 1)`,
+		"issued twice":             `INSERT INTO issued (serial_id, tail, issued_at) VALUES (1, x'01', 1), (1, x'01', 1)`,
+		"unknown reason":           `INSERT INTO revocations SELECT id, issuer, shard, serial, not_after, 1, 7, 1 FROM serials`,
+		"leaf changed":             `UPDATE audit_leaves SET at = 0`,
+		"leaf gone":                `DELETE FROM audit_leaves`,
+		"change about nothing":     `INSERT INTO feed (seq, kind, created_at) VALUES (9, 'Serial', 1)`,
+		"change about two things":  `INSERT INTO feed (seq, kind, serial_id, authority, generation, shard, created_at) VALUES (9, 'Serial', 1, 'a', 1, 0, 1)`,
 	} {
 		if err := execute(t, path, statement); err == nil {
 			t.Errorf("%s: taken", name)
@@ -173,48 +154,45 @@ func TestSchemaRefuses(t *testing.T) {
 	}
 }
 
-// repeating gives the same bytes n times before it is random.
-type repeating struct {
-	n    int
-	tail io.Reader
-}
-
-func (r *repeating) Read(p []byte) (int, error) {
-	if r.n == 0 {
-		return r.tail.Read(p)
-	}
-	r.n--
-	return copy(p, bytes.Repeat([]byte{7}, len(p))), nil
-}
-
+// A random source that repeats itself gives a serial that was used: nothing is signed under it.
 func TestSerialDrawnTwice(t *testing.T) {
 	k := authority.IssuerKey{Authority: "BusinessCA/a/b", Generation: 1}
-	for name, tc := range map[string]struct {
-		repeats int
-		wantErr bool
-	}{"drawn again": {4, false}, "broken random source": {1000, true}} {
-		t.Run(name, func(t *testing.T) {
-			path := filepath.Join(t.TempDir(), "ledger.db")
-			openFor(t, Config{Path: path, TakeOver: true})
-			s, err := sqlstore.Open(t.Context(), sqlstore.Config{
-				Dialect: sqlstore.Dialect{Name: "sqlite", Blob: "BLOB", QuestionMark: true, Schema: os.DirFS("schema"),
-					Retryable: func(error) bool { return false }},
-				Writer: sqlitefile.Writer(path, cacheKiB), Reader: sqlitefile.Reader(path, cacheKiB, 1),
-				TakeOver: true, Random: &repeating{tc.repeats, rand.Reader},
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer s.Close()
-			if _, err := s.Begin(t.Context(), k, 1, []authority.Identity{{Kind: "K", Name: "first"}}); err != nil {
-				t.Fatal(err)
-			}
-			_, err = s.Begin(t.Context(), k, 1, []authority.Identity{{Kind: "K", Name: "second"}})
-			if (err != nil) != tc.wantErr {
-				t.Errorf("begin: %v", err)
-			}
-		})
+	path := filepath.Join(t.TempDir(), "ledger.db")
+	config, err := configure(path, true, schema, "schema")
+	if err != nil {
+		t.Fatal(err)
 	}
+	now := time.Now()
+	config.TakeOver, config.Now, config.Random = true, func() time.Time { return now }, always(7)
+	s, err := sqlstore.Open(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	record := func(name string) error {
+		begun, err := s.Begin(t.Context(), k, 1, []authority.Identity{{Kind: "K", Name: name}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s.RecordIntent(t.Context(), k, []authority.Intent{{Identity: begun[0].Identity, Serial: begun[0].Serial, Attempt: 1, TBS: []byte{0x30, 0}, NotAfter: now}})
+	}
+	if err := record("first"); err != nil {
+		t.Fatal(err)
+	}
+	if err := record("second"); !errors.Is(err, authority.ErrElsewhere) {
+		t.Errorf("second intent under one serial: %v", err)
+	}
+	now = now.Add(time.Minute) // the serial has another time
+	if err := record("second"); err != nil {
+		t.Errorf("a minute later: %v", err)
+	}
+}
+
+// always is a random source that is broken.
+type always byte
+
+func (a always) Read(p []byte) (int, error) {
+	return copy(p, bytes.Repeat([]byte{byte(a)}, len(p))), nil
 }
 
 func openBenchmark(b *testing.B) authority.Store {
@@ -225,4 +203,3 @@ func BenchmarkCycle(b *testing.B)        { authoritytest.BenchmarkCycle(b, openB
 func BenchmarkRecordIssued(b *testing.B) { authoritytest.BenchmarkRecordIssued(b, openBenchmark) }
 func BenchmarkPerform(b *testing.B)      { authoritytest.BenchmarkPerform(b, openBenchmark) }
 func BenchmarkChanges(b *testing.B)      { authoritytest.BenchmarkChanges(b, openBenchmark) }
-func BenchmarkSequence(b *testing.B)     { authoritytest.BenchmarkSequence(b, openBenchmark) }

@@ -14,8 +14,6 @@ import (
 // Acts that leave an audit leaf.
 const (
 	actTakeover  = "takeover"
-	actBegin     = "begin"
-	actWithdraw  = "withdraw"
 	actIntent    = "intent"
 	actIssue     = "issue"
 	actAbandon   = "abandon"
@@ -46,18 +44,20 @@ func (d detail) canonical() (string, error) {
 	return string(bytes.TrimSuffix(w.Bytes(), []byte("\n"))), nil
 }
 
+// leaf tells of one act. That of a slice (intent, issue) names the issuer as its
+// subject, and in its detail a digest under each serial.
 type leaf struct {
 	act, subject string
 	detail       detail
 }
 
 var insertLeaves = bulk{
-	before:  `INSERT INTO audit_leaves (at, act, subject, detail) `,
-	columns: []string{"BIGINT", "TEXT", "TEXT", "TEXT"},
+	before:  `INSERT INTO audit_leaves (seq, at, act, subject, detail) `,
+	columns: []string{"BIGINT", "BIGINT", "TEXT", "TEXT", "TEXT"},
 }
 
-// audit writes leaves in the transaction of the acts that they tell of.
-func (s *Store) audit(ctx context.Context, tx *sql.Tx, at int64, leaves []leaf) error {
+// audit writes leaves under the numbers after before.
+func (s *Store) audit(ctx context.Context, tx *sql.Tx, at, before int64, leaves []leaf) error {
 	details := make([]string, len(leaves))
 	for i, l := range leaves {
 		var err error
@@ -66,7 +66,7 @@ func (s *Store) audit(ctx context.Context, tx *sql.Tx, at int64, leaves []leaf) 
 		}
 	}
 	_, err := s.exec(ctx, tx, &insertLeaves, len(leaves), func(args []any, i int) []any {
-		return append(args, at, leaves[i].act, leaves[i].subject, details[i])
+		return append(args, before+int64(i)+1, at, leaves[i].act, leaves[i].subject, details[i])
 	})
 	if err != nil {
 		return fmt.Errorf("write audit leaves: %w", err)

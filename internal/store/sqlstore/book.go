@@ -44,8 +44,9 @@ func (s *Store) RecordKey(ctx context.Context, k authority.Key) error {
 			}
 			return nil
 		}
-		return s.audit(ctx, tx, s.now(), []leaf{{actKey, fmt.Sprintf("key/%s/g%d", k.Owner, k.Generation), detail{
+		_, err = s.tell(ctx, tx, s.now(), []leaf{{actKey, fmt.Sprintf("key/%s/g%d", k.Owner, k.Generation), detail{
 			"device": k.Device, "label": k.Label, "publicKey": fingerprint(k.PublicKey)}}})
+		return err
 	})
 }
 
@@ -84,11 +85,8 @@ func (s *Store) Accept(ctx context.Context, a authority.Accepted) error {
 		if n, err := res.RowsAffected(); err != nil || n == 0 {
 			return err
 		}
-		now := s.now()
-		if err := s.feedAccepted(ctx, tx, now, a.Name); err != nil {
-			return err
-		}
-		return s.audit(ctx, tx, now, []leaf{{actAccept, "accepted/" + a.Name, detail{"spec": fingerprint(a.Spec)}}})
+		_, err = s.tell(ctx, tx, s.now(), []leaf{{actAccept, "accepted/" + a.Name, detail{"spec": fingerprint(a.Spec)}}}, about{spec: a.Name})
+		return err
 	})
 }
 

@@ -12,19 +12,20 @@ import (
 // may be larger by itself.
 const maxAnswer = 16 << 20
 
-// recordsBySerial reads the present state of serials.
-var recordsBySerial = bulk{
-	before:  `SELECT ` + identityColumns + `, ` + serialColumns + `, ` + contentColumns + ` FROM (`,
-	after:   `) AS v JOIN serials s ON s.serial = v.column1 JOIN identities i ON i.id = s.identity`,
-	columns: []string{"TEXT"},
+// recordsByID reads the present state of serials, with the ids of their rows.
+var recordsByID = bulk{
+	before:  `SELECT s.id, ` + recordColumns + `, ` + contentColumns + ` FROM (`,
+	after:   `) AS v JOIN serials s ON s.id = v.column1` + joinRecord,
+	columns: []string{"BIGINT"},
 }
 
 // subject is what a change is about; all of its fields are the key.
 type subject struct {
-	kind         authority.ChangeKind
-	serial, name string
-	issuer       authority.IssuerKey
-	shard        int32
+	kind   authority.ChangeKind
+	serial int64 // the id of its row
+	name   string
+	issuer authority.IssuerKey
+	shard  int32
 }
 
 // numbered is a row of the feed.
@@ -73,15 +74,16 @@ func (s *Store) Changes(ctx context.Context, after int64, limit int) ([]authorit
 
 // feedRows reads no more than a range of the index of numbers, which has no gaps.
 func (s *Store) feedRows(ctx context.Context, after int64, limit int) ([]numbered, error) {
-	rows, err := s.c.Reader.QueryContext(ctx, `SELECT seq, kind, serial, name, authority, generation, shard FROM feed WHERE seq > $1 ORDER BY seq LIMIT $2`, after, limit)
+	rows, err := s.c.Reader.QueryContext(ctx, `SELECT seq, kind, serial_id, name, authority, generation, shard FROM feed WHERE seq > $1 ORDER BY seq LIMIT $2`, after, limit)
 	if err != nil {
 		return nil, err
 	}
 	return scanAll(rows, func(rows *sql.Rows) (r numbered, err error) {
-		var serial, name, issuer sql.NullString
+		var serial sql.NullInt64
+		var name, issuer sql.NullString
 		var generation, shard sql.NullInt32
 		err = rows.Scan(&r.seq, &r.kind, &serial, &name, &issuer, &generation, &shard)
-		r.serial, r.name, r.shard = serial.String, name.String, shard.Int32
+		r.serial, r.name, r.shard = serial.Int64, name.String, shard.Int32
 		r.issuer = authority.IssuerKey{Authority: issuer.String, Generation: generation.Int32}
 		return r, err
 	})
@@ -101,32 +103,37 @@ func lastOfEach(rows []numbered) []numbered {
 	return kept
 }
 
-// presentRecords reads the records that rows are about, by serial.
-func (s *Store) presentRecords(ctx context.Context, rows []numbered) (map[string]*authority.Record, error) {
-	var serials []string
+// presentRecords reads the records that rows are about, by the ids of their serials.
+func (s *Store) presentRecords(ctx context.Context, rows []numbered) (map[int64]*authority.Record, error) {
+	var ids []int64
 	for _, r := range rows {
 		if r.kind == authority.ChangeSerial {
-			serials = append(serials, r.serial)
+			ids = append(ids, r.serial)
 		}
 	}
-	records := make(map[string]*authority.Record, len(serials))
-	err := s.query(ctx, s.c.Reader, &recordsBySerial, len(serials), func(args []any, i int) []any {
-		return append(args, serials[i])
+	records := make(map[int64]*authority.Record, len(ids))
+	err := s.query(ctx, s.c.Reader, &recordsByID, len(ids), func(args []any, i int) []any {
+		return append(args, ids[i])
 	}, func(rows *sql.Rows) error {
-		r, err := scanRecord(rows)
-		records[string(r.Serial)] = &r
+		var row recordRow
+		var id int64
+		if err := rows.Scan(append(append([]any{&id}, row.fields()...), row.contentFields()...)...); err != nil {
+			return err
+		}
+		r, err := row.record()
+		records[id] = &r
 		return err
 	})
 	return records, err
 }
 
 // present completes a change; size is that of its content.
-func (s *Store) present(ctx context.Context, r numbered, records map[string]*authority.Record) (c authority.Change, size int, err error) {
+func (s *Store) present(ctx context.Context, r numbered, records map[int64]*authority.Record) (c authority.Change, size int, err error) {
 	c = authority.Change{Seq: r.seq, Kind: r.kind}
 	switch r.kind {
 	case authority.ChangeSerial:
 		if c.Record = records[r.serial]; c.Record == nil {
-			return c, 0, fmt.Errorf("serial %s: %w", r.serial, authority.ErrNotFound)
+			return c, 0, fmt.Errorf("row %d of serials: %w", r.serial, authority.ErrNotFound)
 		}
 		return c, len(c.Record.Certificate) + len(c.Record.TBS), nil
 	case authority.ChangeCRL:

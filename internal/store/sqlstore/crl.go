@@ -34,7 +34,8 @@ func (s *Store) ReserveCRLNumber(ctx context.Context, issuer authority.IssuerKey
 		if err != nil {
 			return err
 		}
-		return s.audit(ctx, tx, s.now(), []leaf{{actCRLNumber, crlSubject(issuer, shard), detail{"number": strconv.FormatInt(number, 10)}}})
+		_, err = s.tell(ctx, tx, s.now(), []leaf{{actCRLNumber, crlSubject(issuer, shard), detail{"number": strconv.FormatInt(number, 10)}}})
+		return err
 	})
 	return number, err
 }
@@ -71,12 +72,17 @@ func (s *Store) SaveCRL(ctx context.Context, crl authority.CRL) error {
 		if err != nil {
 			return fmt.Errorf("drop old lists: %w", err)
 		}
-		now := s.now()
-		if err := s.feedCRL(ctx, tx, now, crl); err != nil {
-			return err
+		var highest int64
+		if err := tx.QueryRowContext(ctx, `SELECT MAX(number) FROM crls WHERE authority = $1 AND generation = $2 AND shard = $3`, key...).Scan(&highest); err != nil {
+			return fmt.Errorf("find the current list: %w", err)
 		}
-		return s.audit(ctx, tx, now, []leaf{{actCRL, crlSubject(crl.Issuer, crl.Shard), detail{
-			"number": strconv.FormatInt(crl.Number, 10), "crl": fingerprint(crl.DER)}}})
+		var changes []about
+		if highest == crl.Number { // it became current
+			changes = []about{{crl: &crl}}
+		}
+		_, err = s.tell(ctx, tx, s.now(), []leaf{{actCRL, crlSubject(crl.Issuer, crl.Shard), detail{
+			"number": strconv.FormatInt(crl.Number, 10), "crl": fingerprint(crl.DER)}}}, changes...)
+		return err
 	})
 }
 

@@ -18,6 +18,10 @@ type Dialect struct {
 	// QuestionMark: ?N is the parameter of number N, and $N one that is counted
 	// by its first appearance.
 	QuestionMark bool
+	// Unnest: rows of parameters go as arrays, one for each column.
+	Unnest bool
+	// Now is an expression of the database's own time in microseconds since 1970.
+	Now string
 	// LockMigration is a statement that keeps other migrations out until its
 	// transaction ends; empty when beginning a transaction does that.
 	LockMigration string
@@ -39,9 +43,22 @@ type Config struct {
 	// Writer begins transactions that no other writer interleaves with, or locks
 	// rows as the dialect says. Reader serves what needs no transaction. They may be the same.
 	Writer, Reader *sql.DB
-	// TakeOver begins a new epoch. Without it nothing can be written, and the
-	// schema must be current already.
+	// TakeOver lets this process write, and fences off earlier ones: those of its
+	// instance, or all when it is Exclusive. Without it nothing can be written, and
+	// the schema must be current already.
 	TakeOver bool
-	Now      func() time.Time // default time.Now
-	Random   io.Reader        // default crypto/rand; for serials
+	// Instance names this process among those that write to one database at the
+	// same time; the next process of the name takes over from it at once. Default "ca".
+	Instance  string
+	Exclusive bool
+	Now       func() time.Time // default time.Now
+	Random    io.Reader        // default crypto/rand; for serials
+}
+
+// Of names the table whose rows ForUpdate locks, where there are locks.
+func (d Dialect) Of(table string) string {
+	if d.ForUpdate == "" {
+		return ""
+	}
+	return " OF " + table
 }

@@ -9,111 +9,83 @@ import (
 	"github.com/emmansun/gmsm/sm3"
 
 	"github.com/terrace-pki/terrace/internal/authority"
-	"github.com/terrace-pki/terrace/internal/pki"
 )
 
-var insertFeed = bulk{
-	before:  `INSERT INTO feed (kind, serial, created_at) `,
-	columns: []string{"TEXT", "TEXT", "BIGINT"},
+// about is what a change is about: one of the fields.
+type about struct {
+	serial int64 // the id of its row
+	crl    *authority.CRL
+	spec   string // name of an accepted spec
 }
 
-// feedSerials tells of serials, in the transaction that changes them.
-func (s *Store) feedSerials(ctx context.Context, tx *sql.Tx, now int64, serials ...pki.Serial) error {
-	_, err := s.exec(ctx, tx, &insertFeed, len(serials), func(args []any, i int) []any {
-		return append(args, string(authority.ChangeSerial), string(serials[i]), now)
-	})
-	if err != nil {
-		return fmt.Errorf("write feed: %w", err)
+func aboutSerials(ids []int64) []about {
+	all := make([]about, len(ids))
+	for i, id := range ids {
+		all[i] = about{serial: id}
 	}
-	return nil
+	return all
 }
 
-// feedCRL tells of a list in the transaction that saves it, unless one with a
-// higher number is current.
-func (s *Store) feedCRL(ctx context.Context, tx *sql.Tx, now int64, crl authority.CRL) error {
-	k := crl.Issuer
-	var highest int64
-	err := tx.QueryRowContext(ctx, `SELECT MAX(number) FROM crls WHERE authority = $1 AND generation = $2 AND shard = $3`,
-		k.Authority, k.Generation, crl.Shard).Scan(&highest)
-	if err == nil && highest == crl.Number {
-		_, err = tx.ExecContext(ctx, `INSERT INTO feed (kind, authority, generation, shard, created_at) VALUES ($1, $2, $3, $4, $5)`,
-			string(authority.ChangeCRL), k.Authority, k.Generation, crl.Shard, now)
-	}
-	if err != nil {
-		return fmt.Errorf("write feed: %w", err)
-	}
-	return nil
+// feedSerials takes the time and the number before the first.
+var feedSerials = bulk{
+	before:  `INSERT INTO feed (seq, kind, serial_id, created_at) SELECT $1 + v.column1, 'Serial', v.column2, $2 FROM (`,
+	after:   `) AS v`,
+	fixed:   2,
+	columns: []string{"BIGINT", "BIGINT"},
 }
 
-// feedAccepted tells of an accepted spec, in the transaction that changes it.
-func (s *Store) feedAccepted(ctx context.Context, tx *sql.Tx, now int64, name string) error {
-	_, err := tx.ExecContext(ctx, `INSERT INTO feed (kind, name, created_at) VALUES ($1, $2, $3)`, string(authority.ChangeAccepted), name, now)
+// tell writes the audit leaves of acts and the changes that they made, in their
+// transaction, and returns the number of the first change. It comes last: the row of
+// the numbers is locked from here to the commit, so that numbers become visible in their order.
+func (s *Store) tell(ctx context.Context, tx *sql.Tx, now int64, leaves []leaf, changes ...about) (int64, error) {
+	accepted := len(changes) > 0 && changes[len(changes)-1].spec != ""
+	var feed, audit int64
+	err := tx.QueryRowContext(ctx, `UPDATE heads SET feed = feed + $1, audit = audit + $2, accepted = CASE WHEN $3 <> 0 THEN feed + $1 ELSE accepted END
+		WHERE one = 1 RETURNING feed, audit`, len(changes), len(leaves), map[bool]int{true: 1}[accepted]).Scan(&feed, &audit)
 	if err != nil {
-		return fmt.Errorf("write feed: %w", err)
+		return 0, fmt.Errorf("number what is told: %w", err)
 	}
-	return nil
-}
-
-// Sequence numbers committed changes; see [authority.Feed]. Rows go by their id,
-// but one that is committed late gets a late number all the same.
-func (s *Store) Sequence(ctx context.Context, limit int) (int, error) {
-	const operation = "sequence feed"
-	if err := checkLimit(limit); err != nil {
-		return 0, s.failed(operation, err)
-	}
-	if idle, err := s.idle(ctx); err != nil || idle {
-		return 0, s.failed(operation, err)
-	}
-	var numbered int64
-	// Die before the commit: the changes stay without a number.
-	err := s.fenced(ctx, operation, func(ctx context.Context, tx *sql.Tx) error {
-		var last int64
-		// The lock on the head keeps other sequencers out until the commit.
-		if err := tx.QueryRowContext(ctx, `SELECT last FROM feed_head WHERE one = 1`+s.c.Dialect.ForUpdate).Scan(&last); err != nil {
-			return fmt.Errorf("lock head: %w", err)
-		}
-		res, err := tx.ExecContext(ctx, `UPDATE feed SET seq = $1 + p.n FROM
-			(SELECT id, ROW_NUMBER() OVER (ORDER BY id) AS n FROM (SELECT id FROM feed WHERE seq IS NULL ORDER BY id LIMIT $2) AS pending) AS p
-			WHERE feed.id = p.id`, last, limit)
-		if err != nil {
-			return fmt.Errorf("number changes: %w", err)
-		}
-		if numbered, err = res.RowsAffected(); err != nil {
-			return err
-		}
-		_, err = tx.ExecContext(ctx, `UPDATE feed_head SET last = $1 WHERE one = 1`, last+numbered)
-		return err
-	})
-	if err != nil {
+	if err := s.audit(ctx, tx, now, audit-int64(len(leaves)), leaves); err != nil {
 		return 0, err
 	}
-	return int(numbered), nil
-}
-
-// idle says that nothing waits for a number, without a transaction. A process
-// that was taken over learns it here, also while it writes nothing.
-func (s *Store) idle(ctx context.Context) (bool, error) {
-	var epoch int64
-	var pending bool
-	// The order makes PostgreSQL read the small index of what waits, whatever its statistics say.
-	err := s.c.Reader.QueryRowContext(ctx, `SELECT epoch, (SELECT id FROM feed WHERE seq IS NULL ORDER BY id LIMIT 1) IS NOT NULL FROM ledger_epoch WHERE one = 1`).Scan(&epoch, &pending)
-	if err != nil {
-		return false, fmt.Errorf("look for changes: %w", err)
+	before := feed - int64(len(changes))
+	if err := s.feed(ctx, tx, now, before, changes); err != nil {
+		return 0, fmt.Errorf("write feed: %w", err)
 	}
-	return !pending, s.sameEpoch(epoch)
+	return before + 1, nil
 }
 
-// Unsequenced returns how many committed changes have no number yet, at most a million.
-func (s *Store) Unsequenced(ctx context.Context) (int64, error) {
-	var n int64
-	err := s.c.Reader.QueryRowContext(ctx, `SELECT COUNT(*) FROM (SELECT id FROM feed WHERE seq IS NULL ORDER BY id LIMIT 1000000) AS waiting`).Scan(&n)
-	return n, s.failed("count unsequenced changes", err)
+// feed writes changes under the numbers after before. Those of one call are of one kind.
+func (s *Store) feed(ctx context.Context, tx *sql.Tx, now, before int64, changes []about) error {
+	if len(changes) == 0 {
+		return nil
+	}
+	if changes[0].serial != 0 {
+		_, err := s.exec(ctx, tx, &feedSerials, len(changes), func(args []any, i int) []any {
+			return append(args, int64(i)+1, changes[i].serial)
+		}, before, now)
+		return err
+	}
+	for i, c := range changes {
+		seq := before + int64(i) + 1
+		var err error
+		if c.crl != nil {
+			_, err = tx.ExecContext(ctx, `INSERT INTO feed (seq, kind, authority, generation, shard, created_at) VALUES ($1, 'CRL', $2, $3, $4, $5)`,
+				seq, c.crl.Issuer.Authority, c.crl.Issuer.Generation, c.crl.Shard, now)
+		} else {
+			_, err = tx.ExecContext(ctx, `INSERT INTO feed (seq, kind, name, created_at) VALUES ($1, 'Accepted', $2, $3)`, seq, c.spec, now)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Head returns the highest number, 0 when there is none.
 func (s *Store) Head(ctx context.Context) (int64, error) {
 	var last int64
-	err := s.c.Reader.QueryRowContext(ctx, `SELECT last FROM feed_head WHERE one = 1`).Scan(&last)
+	err := s.c.Reader.QueryRowContext(ctx, `SELECT feed FROM heads WHERE one = 1`).Scan(&last)
 	return last, s.failed("read feed head", err)
 }
 
@@ -122,10 +94,12 @@ func (s *Store) Head(ctx context.Context) (int64, error) {
 func (s *Store) Anchor(ctx context.Context, seq int64) ([]byte, error) {
 	const operation = "read feed anchor"
 	var kind string
-	var serial, name, issuer sql.NullString
+	var serial []byte
+	var name, issuer sql.NullString
 	var generation, shard sql.NullInt64
 	var created int64
-	err := s.c.Reader.QueryRowContext(ctx, `SELECT kind, serial, name, authority, generation, shard, created_at FROM feed WHERE seq = $1`, seq).Scan(
+	err := s.c.Reader.QueryRowContext(ctx, `SELECT f.kind, s.serial, f.name, f.authority, f.generation, f.shard, f.created_at
+		FROM feed f LEFT JOIN serials s ON s.id = f.serial_id WHERE f.seq = $1`, seq).Scan(
 		&kind, &serial, &name, &issuer, &generation, &shard, &created)
 	if notFound(err) {
 		err = fmt.Errorf("change %d: %w", seq, authority.ErrNotFound)
@@ -134,7 +108,7 @@ func (s *Store) Anchor(ctx context.Context, seq int64) ([]byte, error) {
 		return nil, s.failed(operation, err)
 	}
 	// Quoted, so that no field runs into the next.
-	sum := sm3.Sum(fmt.Appendf(nil, "terrace/feed/v1 %d %q %q %q %q %d %d %d", seq, kind, serial.String, name.String, issuer.String, generation.Int64, shard.Int64, created))
+	sum := sm3.Sum(fmt.Appendf(nil, "terrace/feed/v1 %d %q %q %q %q %d %d %d", seq, kind, serialOf(serial), name.String, issuer.String, generation.Int64, shard.Int64, created))
 	return sum[:], nil
 }
 

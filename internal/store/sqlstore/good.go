@@ -7,30 +7,34 @@ import (
 	"github.com/terrace-pki/terrace/internal/authority"
 )
 
-// Good returns a page of what is valid; see [authority.Revocations]. A page goes
-// on from a row's id, so that no long reading keeps the database from cleaning up.
+// Good returns a page of what is valid; see [authority.Revocations]. A page is of
+// so many serials of any issuer and state, so that each call costs the same, and goes on from a
+// row's id, so that no long reading keeps the database from cleaning up.
 func (s *Store) Good(ctx context.Context, issuer authority.IssuerKey, after int64, limit int) ([]authority.Record, int64, error) {
 	const operation = "read good serials"
 	if err := checkLimit(limit); err != nil {
 		return nil, after, s.failed(operation, err)
 	}
-	rows, err := s.c.Reader.QueryContext(ctx, `SELECT s.id, `+identityColumns+`, `+serialColumns+`, `+contentColumns+fromSerials+
-		`WHERE s.authority = $1 AND s.generation = $2 AND s.state = 'Issued' AND s.revoked_at IS NULL AND s.id > $3 ORDER BY s.id LIMIT $4`,
-		issuer.Authority, issuer.Generation, after, limit)
+	next := after
+	rows, err := s.c.Reader.QueryContext(ctx, `SELECT s.id, `+recordColumns+`, `+contentColumns+
+		` FROM (SELECT * FROM serials WHERE id > $1 ORDER BY id LIMIT $2) AS s `+joinRecord+`ORDER BY s.id`, after, limit)
 	if err != nil {
 		return nil, after, s.failed(operation, err)
 	}
-	next := after
-	records, err := scanAll(rows, func(rows *sql.Rows) (authority.Record, error) {
+	var good []authority.Record
+	err = scanEach(rows, func(rows *sql.Rows) error {
 		var r recordRow
-		fields := append([]any{&next}, r.identityFields()...)
-		if err := rows.Scan(append(append(fields, r.serialFields()...), r.contentFields()...)...); err != nil {
-			return authority.Record{}, err
+		if err := rows.Scan(append(append([]any{&next}, r.fields()...), r.contentFields()...)...); err != nil {
+			return err
 		}
-		return r.record()
+		record, err := r.record()
+		if err == nil && record.Issuer == issuer && record.State == authority.StateIssued && record.Revocation == nil {
+			good = append(good, record)
+		}
+		return err
 	})
 	if err != nil {
 		return nil, after, s.failed(operation, err)
 	}
-	return records, next, nil
+	return good, next, nil
 }

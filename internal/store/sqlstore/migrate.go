@@ -3,13 +3,10 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"io/fs"
 	"slices"
 	"strconv"
-
-	"github.com/terrace-pki/terrace/internal/pki"
 )
 
 type migration struct {
@@ -112,38 +109,4 @@ func (d *database) schemaVersion(ctx context.Context, q querier) (int64, error) 
 		return 0, fmt.Errorf("read schema version: %w", err)
 	}
 	return have, nil
-}
-
-// beginEpoch fences off every earlier process and closes what it left
-// Intended. Die before its commit, and the earlier process goes on.
-func (s *Store) beginEpoch(ctx context.Context, tx *sql.Tx) error {
-	var epoch int64
-	err := tx.QueryRowContext(ctx, `UPDATE ledger_epoch SET epoch = epoch + 1 WHERE one = 1 RETURNING epoch`).Scan(&epoch)
-	if errors.Is(err, sql.ErrNoRows) {
-		return errors.New("begin epoch: the epoch row is gone: restore the ledger from its backup")
-	}
-	if err != nil {
-		return fmt.Errorf("begin epoch: %w", err)
-	}
-	now := s.now()
-	rows, err := tx.QueryContext(ctx, abandon+` WHERE state = 'Intended' AND epoch < $3 RETURNING serial`, now, epoch, epoch)
-	if err != nil {
-		return fmt.Errorf("abandon what was intended: %w", err)
-	}
-	leaves := []leaf{{actTakeover, "epoch/" + strconv.FormatInt(epoch, 10), nil}}
-	abandoned, err := scanAll(rows, func(rows *sql.Rows) (serial pki.Serial, err error) { return serial, rows.Scan(&serial) })
-	if err != nil {
-		return fmt.Errorf("abandon what was intended: %w", err)
-	}
-	for _, serial := range abandoned {
-		leaves = append(leaves, leaf{actAbandon, serialSubject(string(serial)), detail{"cause": "takeover"}})
-	}
-	if err := s.feedSerials(ctx, tx, now, abandoned...); err != nil {
-		return err
-	}
-	if err := s.audit(ctx, tx, now, leaves); err != nil {
-		return err
-	}
-	s.epoch = epoch
-	return nil
 }

@@ -35,13 +35,23 @@ func (s *Store) Perform(ctx context.Context, act authority.Act) (authority.Perfo
 		}
 		now := s.now()
 		done = authority.Performed{Act: act, RecordedAt: time.UnixMicro(now).UTC()}
-		if done.Refusal, err = s.change(ctx, tx, now, act); err != nil {
+		id, refusal, err := s.judge(ctx, tx, act)
+		if err != nil {
 			return err
 		}
+		done.Refusal = refusal
 		if err := insertAct(ctx, tx, done); err != nil {
 			return err
 		}
-		return s.audit(ctx, tx, now, []leaf{actLeaf(done)})
+		if refusal != "" {
+			_, err := s.tell(ctx, tx, now, []leaf{actLeaf(done)})
+			return err
+		}
+		seq, err := s.tell(ctx, tx, now, []leaf{actLeaf(done)}, about{serial: id})
+		if err != nil {
+			return err
+		}
+		return revoke(ctx, tx, id, act.At.UnixMicro(), listed(act), seq)
 	})
 	if err != nil {
 		return authority.Performed{}, err
@@ -72,45 +82,47 @@ func checkAct(act authority.Act) (authority.Act, error) {
 	return act, nil
 }
 
-// change moves the serial as the act says, with its feed entry, or returns why not.
-func (s *Store) change(ctx context.Context, tx *sql.Tx, now int64, act authority.Act) (authority.Refusal, error) {
-	var state string
-	var reason sql.NullInt32
-	err := tx.QueryRowContext(ctx, `SELECT state, reason FROM serials WHERE serial = $1 AND authority = $2 AND generation = $3`+s.c.Dialect.ForUpdate,
-		string(act.Serial), act.Issuer.Authority, act.Issuer.Generation).Scan(&state, &reason)
+// judge locks the serial and returns the id of its row, or why the act does not fit it.
+func (s *Store) judge(ctx context.Context, tx *sql.Tx, act authority.Act) (id int64, refusal authority.Refusal, err error) {
+	err = tx.QueryRowContext(ctx, `SELECT s.id FROM serials s JOIN issuers a ON a.id = s.issuer
+		WHERE s.serial = $1 AND a.authority = $2 AND a.generation = $3`+s.c.Dialect.ForUpdate+s.c.Dialect.Of("s"),
+		octets(act.Serial), act.Issuer.Authority, act.Issuer.Generation).Scan(&id)
 	if notFound(err) {
-		return "", fmt.Errorf("serial %.48q of %s: %w", act.Serial, issuerName(act.Issuer), authority.ErrNotFound)
+		return 0, "", fmt.Errorf("serial %.48q of %s: %w", act.Serial, issuerName(act.Issuer), authority.ErrNotFound)
 	}
 	if err != nil {
-		return "", fmt.Errorf("lock serial: %w", err)
+		return 0, "", fmt.Errorf("lock serial: %w", err)
 	}
-	switch authority.State(state) {
-	case authority.StateIssued:
-	case authority.StateAbandoned:
-		return authority.RefusedNotIssued, nil
-	default:
-		return "", fmt.Errorf("serial %s of %s is %s, not issued: %w", act.Serial, issuerName(act.Issuer), state, authority.ErrNotFound)
+	// What became of it is read once it is locked.
+	var issued bool
+	var reason sql.NullInt32
+	err = tx.QueryRowContext(ctx, `SELECT t.serial_id IS NOT NULL, r.reason FROM (SELECT CAST($1 AS BIGINT) AS id) AS s
+		LEFT JOIN issued t ON t.serial_id = s.id LEFT JOIN revocations r ON r.serial_id = s.id`, id).Scan(&issued, &reason)
+	switch {
+	case err != nil:
+		return 0, "", fmt.Errorf("read state of serial: %w", err)
+	case !issued && reason.Valid:
+		return id, authority.RefusedNotIssued, nil
+	case !issued:
+		return 0, "", fmt.Errorf("serial %s of %s is %s, not issued: %w", act.Serial, issuerName(act.Issuer), authority.StateIntended, authority.ErrNotFound)
 	}
-	if refusal := judge(act.Verb, reason.Valid, pki.Reason(reason.Int32)); refusal != "" {
-		return refusal, nil
-	}
-	revokedAt, newReason := sql.NullInt64{}, sql.NullInt32{}
-	switch act.Verb {
-	case authority.VerbRevoke:
-		revokedAt, newReason = sql.NullInt64{Int64: act.At.UnixMicro(), Valid: true}, sql.NullInt32{Int32: int32(act.Reason), Valid: true}
-	case authority.VerbHold:
-		revokedAt, newReason = sql.NullInt64{Int64: act.At.UnixMicro(), Valid: true}, sql.NullInt32{Int32: int32(pki.ReasonCertificateHold), Valid: true}
-	}
-	_, err = tx.ExecContext(ctx, `UPDATE serials SET revoked_at = $1, reason = $2, epoch = $3 WHERE serial = $4`, revokedAt, newReason, s.epoch, string(act.Serial))
-	if err != nil {
-		return "", fmt.Errorf("change serial: %w", err)
-	}
-	return "", s.feedSerials(ctx, tx, now, act.Serial)
+	return id, fits(act.Verb, reason.Valid && pki.Reason(reason.Int32) != pki.ReasonRemoveFromCRL, pki.Reason(reason.Int32)), nil
 }
 
-// judge says why a verb does not fit an issued certificate: revoked says
+// listed is the reason that the ledger keeps for an act.
+func listed(act authority.Act) pki.Reason {
+	switch act.Verb {
+	case authority.VerbHold:
+		return pki.ReasonCertificateHold
+	case authority.VerbRelease:
+		return pki.ReasonRemoveFromCRL
+	}
+	return act.Reason
+}
+
+// fits says why a verb does not fit an issued certificate: revoked says
 // whether it has a revocation now, and reason which.
-func judge(verb authority.Verb, revoked bool, reason pki.Reason) authority.Refusal {
+func fits(verb authority.Verb, revoked bool, reason pki.Reason) authority.Refusal {
 	held := revoked && reason == pki.ReasonCertificateHold
 	switch {
 	case revoked && !held:
@@ -127,7 +139,7 @@ func insertAct(ctx context.Context, tx *sql.Tx, p authority.Performed) error {
 	id := p.Identity
 	res, err := tx.ExecContext(ctx, `INSERT INTO acts (kind, namespace, name, digest, authority, generation, serial, verb, reason, at, refusal, recorded_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT (kind, namespace, name) DO NOTHING`,
-		id.Kind, id.Namespace, id.Name, id.Digest[:], p.Issuer.Authority, p.Issuer.Generation, string(p.Serial), string(p.Verb), int32(p.Reason),
+		id.Kind, id.Namespace, id.Name, id.Digest[:], p.Issuer.Authority, p.Issuer.Generation, octets(p.Serial), string(p.Verb), int32(p.Reason),
 		p.At.UnixMicro(), string(p.Refusal), p.RecordedAt.UnixMicro())
 	if err != nil {
 		return fmt.Errorf("record act: %w", err)
@@ -165,17 +177,18 @@ func (s *Store) FindAct(ctx context.Context, kind, namespace, name string) (auth
 
 func findAct(ctx context.Context, q querier, kind, namespace, name string) (authority.Performed, error) {
 	p := authority.Performed{Act: authority.Act{Identity: authority.Identity{Kind: kind, Namespace: namespace, Name: name}}}
-	var digest []byte
+	var digest, serial []byte
 	var at, recorded int64
 	err := q.QueryRowContext(ctx, `SELECT digest, authority, generation, serial, verb, reason, at, refusal, recorded_at FROM acts
 		WHERE kind = $1 AND namespace = $2 AND name = $3`, kind, namespace, name).
-		Scan(&digest, &p.Issuer.Authority, &p.Issuer.Generation, &p.Serial, &p.Verb, &p.Reason, &at, &p.Refusal, &recorded)
+		Scan(&digest, &p.Issuer.Authority, &p.Issuer.Generation, &serial, &p.Verb, &p.Reason, &at, &p.Refusal, &recorded)
 	if notFound(err) {
 		err = authority.ErrNotFound
 	}
 	if err != nil {
 		return authority.Performed{}, err
 	}
+	p.Serial = serialOf(serial)
 	copy(p.Identity.Digest[:], digest) // of 32 bytes, by the schema
 	p.At, p.RecordedAt = time.UnixMicro(at).UTC(), time.UnixMicro(recorded).UTC()
 	return p, nil

@@ -1,54 +1,98 @@
--- The ledger, version 1. Times are microseconds since 1970, UTC; digests and DER are BYTEA. Text compares by its bytes.
+-- The ledger. Times are microseconds since 1970, UTC; serials, digests and DER are BYTEA. Text compares by its bytes.
+--
+-- Rows are added, and hardly one is ever changed: what becomes of a serial
+-- stands in a row of its own (issued, revocations). New rows go to the end of their tables
+-- and, as serials begin with their time, of most indexes, so that the twenty
+-- millionth certificate costs what the first did. Tables that grow with every certificate
+-- have no foreign keys: their rows are inserted from a join with what they refer to.
 
-CREATE TABLE ledger_epoch (
-    one   BIGINT PRIMARY KEY CHECK (one = 1),
-    epoch BIGINT NOT NULL CHECK (epoch >= 0)
+-- Who opened the ledger to write. A process that is fenced writes nothing more.
+CREATE TABLE processes (
+    id       BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    instance TEXT COLLATE "C"    NOT NULL CHECK (length(instance) BETWEEN 1 AND 253),
+    fenced   BIGINT NOT NULL CHECK (fenced IN (0, 1)),
+    seen_at  BIGINT NOT NULL
 );
-INSERT INTO ledger_epoch (one, epoch) VALUES (1, 0);
 
--- A name is used once ever, with one digest.
-CREATE TABLE identities (
+-- The key generations of CAs, with the number of certificates that they issued.
+CREATE TABLE issuers (
+    id         BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    authority  TEXT COLLATE "C"    NOT NULL CHECK (length(authority) BETWEEN 1 AND 400),
+    generation BIGINT NOT NULL CHECK (generation >= 1),
+    issued     BIGINT NOT NULL CHECK (issued >= 0),
+    UNIQUE (authority, generation)
+);
+
+-- Where names are unique.
+CREATE TABLE scopes (
     id        BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     kind      TEXT COLLATE "C" NOT NULL CHECK (length(kind) BETWEEN 1 AND 63),
     namespace TEXT COLLATE "C" NOT NULL CHECK (length(namespace) <= 63),
-    name      TEXT COLLATE "C" NOT NULL CHECK (length(name) BETWEEN 1 AND 253),
-    digest    BYTEA NOT NULL CHECK (length(digest) = 32),
-    UNIQUE (kind, namespace, name)
+    UNIQUE (kind, namespace)
 );
 
--- Every serial that was ever drawn. Rows are never deleted.
+-- Every serial under which something may have been signed, for the identity
+-- (scope, name, digest). An identity has a next attempt only when the one before was abandoned.
 CREATE TABLE serials (
-    id           BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    serial       TEXT COLLATE "C"    NOT NULL UNIQUE CHECK (length(serial) BETWEEN 1 AND 40),
-    identity     BIGINT NOT NULL REFERENCES identities (id),
-    authority    TEXT COLLATE "C"    NOT NULL CHECK (length(authority) BETWEEN 1 AND 400),
-    generation   BIGINT NOT NULL CHECK (generation >= 1),
-    shard        BIGINT NOT NULL CHECK (shard >= 0),
-    state        TEXT COLLATE "C"    NOT NULL CHECK (state IN ('Reserved', 'Intended', 'Issued', 'Abandoned')),
-    epoch        BIGINT NOT NULL CHECK (epoch >= 1), -- of the last fenced write
-    tbs          BYTEA    CHECK (length(tbs) > 0),
-    certificate  BYTEA    CHECK (length(certificate) > 0),
-    not_after    BIGINT,
-    reserved_at  BIGINT NOT NULL,
-    withdrawn_at BIGINT, -- a reservation that gave way to one under another issuer
-    intended_at  BIGINT,
-    issued_at    BIGINT,
-    revoked_at   BIGINT, -- of an abandoned serial: when it was abandoned
-    reason       BIGINT CHECK (reason IN (0, 1, 2, 3, 4, 5, 6, 9)),
-    CHECK ((revoked_at IS NULL) = (reason IS NULL)),
-    CHECK (CASE state
-        WHEN 'Reserved'  THEN tbs IS NULL AND certificate IS NULL AND not_after IS NULL AND intended_at IS NULL AND issued_at IS NULL AND revoked_at IS NULL
-        WHEN 'Intended'  THEN tbs IS NOT NULL AND certificate IS NULL AND not_after IS NOT NULL AND intended_at IS NOT NULL AND issued_at IS NULL AND revoked_at IS NULL AND withdrawn_at IS NULL
-        WHEN 'Issued'    THEN tbs IS NULL AND certificate IS NOT NULL AND not_after IS NOT NULL AND intended_at IS NOT NULL AND issued_at IS NOT NULL AND withdrawn_at IS NULL
-        WHEN 'Abandoned' THEN tbs IS NOT NULL AND certificate IS NULL AND not_after IS NOT NULL AND intended_at IS NOT NULL AND issued_at IS NULL AND revoked_at IS NOT NULL AND reason = 5 AND withdrawn_at IS NULL
-    END)
+    id          BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    serial      BYTEA    NOT NULL UNIQUE CHECK (length(serial) BETWEEN 1 AND 20),
+    issuer      BIGINT NOT NULL,
+    shard       BIGINT NOT NULL CHECK (shard >= 0),
+    scope       BIGINT NOT NULL,
+    name        TEXT COLLATE "C"    NOT NULL CHECK (length(name) BETWEEN 1 AND 253),
+    digest      BYTEA    NOT NULL CHECK (length(digest) = 32),
+    attempt     BIGINT NOT NULL CHECK (attempt >= 1),
+    not_after   BIGINT NOT NULL,
+    intended_at BIGINT NOT NULL,
+    tbs         BYTEA CHECK (length(tbs) > 0), -- null once archived
+    UNIQUE (scope, name, attempt)
 );
--- One identity has at most one live serial, whatever the code does.
-CREATE UNIQUE INDEX serials_live ON serials (identity) WHERE state <> 'Abandoned' AND withdrawn_at IS NULL;
-CREATE INDEX serials_newest ON serials (identity, id);
-CREATE INDEX serials_intended ON serials (epoch) WHERE state = 'Intended';
-CREATE INDEX serials_issued ON serials (authority, generation) WHERE state = 'Issued';
-CREATE INDEX serials_revoked ON serials (authority, generation, shard, serial) WHERE revoked_at IS NOT NULL;
+
+-- What a process is about to sign, or has signed and not recorded yet.
+CREATE TABLE attempts (
+    serial_id BIGINT PRIMARY KEY,
+    process   BIGINT NOT NULL
+);
+
+-- Serials that were issued, with what stands behind the TBS in the certificate.
+CREATE TABLE issued (
+    serial_id BIGINT PRIMARY KEY,
+    issued_at BIGINT NOT NULL,
+    tail      BYTEA CHECK (length(tail) > 0) -- null once archived
+);
+
+-- Serials that are revoked, on hold, released (reason 8), or abandoned (reason
+-- 5, and not issued); seq is the change that tells of it.
+CREATE TABLE revocations (
+    serial_id  BIGINT PRIMARY KEY,
+    issuer     BIGINT NOT NULL,
+    shard      BIGINT NOT NULL,
+    serial     BYTEA    NOT NULL,
+    not_after  BIGINT NOT NULL,
+    revoked_at BIGINT NOT NULL,
+    reason     BIGINT NOT NULL CHECK (reason IN (0, 1, 2, 3, 4, 5, 6, 8, 9)),
+    seq        BIGINT NOT NULL CHECK (seq >= 1)
+);
+CREATE UNIQUE INDEX revocations_list ON revocations (issuer, shard, serial);
+CREATE INDEX revocations_changed ON revocations (issuer, shard, seq);
+
+-- What revocation objects asked for and what became of it. A name is used once ever.
+CREATE TABLE acts (
+    id          BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    kind        TEXT COLLATE "C"    NOT NULL CHECK (length(kind) BETWEEN 1 AND 63),
+    namespace   TEXT COLLATE "C"    NOT NULL CHECK (length(namespace) <= 63),
+    name        TEXT COLLATE "C"    NOT NULL CHECK (length(name) BETWEEN 1 AND 253),
+    digest      BYTEA    NOT NULL CHECK (length(digest) = 32),
+    authority   TEXT COLLATE "C"    NOT NULL CHECK (length(authority) BETWEEN 1 AND 400),
+    generation  BIGINT NOT NULL CHECK (generation >= 1),
+    serial      BYTEA    NOT NULL REFERENCES serials (serial),
+    verb        TEXT COLLATE "C"    NOT NULL CHECK (verb IN ('Revoke', 'Hold', 'Release')),
+    reason      BIGINT NOT NULL CHECK (CASE verb WHEN 'Revoke' THEN reason IN (0, 1, 2, 3, 4, 5, 9) ELSE reason = 0 END),
+    at          BIGINT NOT NULL,
+    refusal     TEXT COLLATE "C"    NOT NULL CHECK (refusal IN ('', 'NotIssued', 'AlreadyRevoked', 'AlreadyOnHold', 'NotOnHold')),
+    recorded_at BIGINT NOT NULL,
+    UNIQUE (kind, namespace, name)
+);
 
 CREATE TABLE crl_numbers (
     authority  TEXT COLLATE "C"    NOT NULL CHECK (length(authority) BETWEEN 1 AND 400),
@@ -83,21 +127,43 @@ CREATE TABLE accepted (
     spec BYTEA NOT NULL CHECK (length(spec) > 0)
 );
 
--- What is to be told to others. Readers claim rows by state, never by id > cursor.
-CREATE TABLE outbox (
-    id         BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    kind       TEXT COLLATE "C"    NOT NULL CHECK (kind IN ('CertificateIssued')),
-    serial     TEXT COLLATE "C"    NOT NULL REFERENCES serials (serial),
-    state      TEXT COLLATE "C"    NOT NULL CHECK (state IN ('Pending', 'Done')),
-    created_at BIGINT NOT NULL
+-- The highest numbers that were given: to changes of the feed, to audit leaves,
+-- and to the change that last told of an accepted spec. Its row stays locked from the
+-- giving of a number to the commit, so that numbers are seen in their order, without a gap.
+CREATE TABLE heads (
+    one      BIGINT PRIMARY KEY CHECK (one = 1),
+    feed     BIGINT NOT NULL CHECK (feed >= 0),
+    audit    BIGINT NOT NULL CHECK (audit >= 0),
+    accepted BIGINT NOT NULL CHECK (accepted >= 0)
 );
-CREATE INDEX outbox_pending ON outbox (id) WHERE state = 'Pending';
+INSERT INTO heads (one, feed, audit, accepted) VALUES (1, 0, 0, 0);
+
+-- What consumers are to look at; rows are never deleted.
+CREATE TABLE feed (
+    seq        BIGINT PRIMARY KEY CHECK (seq >= 1),
+    kind       TEXT COLLATE "C"    NOT NULL CHECK (kind IN ('Serial', 'CRL', 'Accepted')),
+    serial_id  BIGINT,
+    authority  TEXT COLLATE "C",
+    generation BIGINT,
+    shard      BIGINT,
+    name       TEXT COLLATE "C",
+    created_at BIGINT NOT NULL,
+    CHECK ((kind = 'Serial') = (serial_id IS NOT NULL)),
+    CHECK ((kind = 'CRL') = (authority IS NOT NULL AND generation IS NOT NULL AND shard IS NOT NULL)),
+    CHECK ((kind = 'Accepted') = (name IS NOT NULL))
+);
+
+-- What consumers confirmed.
+CREATE TABLE feed_positions (
+    consumer TEXT COLLATE "C" PRIMARY KEY CHECK (length(consumer) BETWEEN 1 AND 400),
+    seq      BIGINT NOT NULL CHECK (seq >= 0)
+);
 
 -- One leaf for each act, written in its transaction; never changed.
 CREATE TABLE audit_leaves (
-    id      BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    seq     BIGINT PRIMARY KEY CHECK (seq >= 1),
     at      BIGINT NOT NULL,
-    act     TEXT COLLATE "C"    NOT NULL CHECK (act IN ('takeover', 'begin', 'withdraw', 'intent', 'issue', 'abandon', 'revoke', 'crl-number', 'crl', 'key', 'accept')),
+    act     TEXT COLLATE "C"    NOT NULL CHECK (length(act) BETWEEN 1 AND 63),
     subject TEXT COLLATE "C"    NOT NULL CHECK (length(subject) BETWEEN 1 AND 500),
     detail  TEXT COLLATE "C"    NOT NULL -- canonical JSON: an object of strings, keys sorted, no spaces
 );

@@ -1,54 +1,98 @@
--- The ledger, version 1. Times are microseconds since 1970, UTC; digests and DER are BLOB.
+-- The ledger. Times are microseconds since 1970, UTC; serials, digests and DER are BLOB.
+--
+-- Rows are added, and hardly one is ever changed: what becomes of a serial
+-- stands in a row of its own (issued, revocations). New rows go to the end of their tables
+-- and, as serials begin with their time, of most indexes, so that the twenty
+-- millionth certificate costs what the first did. Tables that grow with every certificate
+-- have no foreign keys: their rows are inserted from a join with what they refer to.
 
-CREATE TABLE ledger_epoch (
-    one   INTEGER PRIMARY KEY CHECK (one = 1),
-    epoch INTEGER NOT NULL CHECK (epoch >= 0)
+-- Who opened the ledger to write. A process that is fenced writes nothing more.
+CREATE TABLE processes (
+    id       INTEGER PRIMARY KEY AUTOINCREMENT,
+    instance TEXT    NOT NULL CHECK (length(instance) BETWEEN 1 AND 253),
+    fenced   INTEGER NOT NULL CHECK (fenced IN (0, 1)),
+    seen_at  INTEGER NOT NULL
 ) STRICT;
-INSERT INTO ledger_epoch (one, epoch) VALUES (1, 0);
 
--- A name is used once ever, with one digest.
-CREATE TABLE identities (
+-- The key generations of CAs, with the number of certificates that they issued.
+CREATE TABLE issuers (
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    authority  TEXT    NOT NULL CHECK (length(authority) BETWEEN 1 AND 400),
+    generation INTEGER NOT NULL CHECK (generation >= 1),
+    issued     INTEGER NOT NULL CHECK (issued >= 0),
+    UNIQUE (authority, generation)
+) STRICT;
+
+-- Where names are unique.
+CREATE TABLE scopes (
     id        INTEGER PRIMARY KEY AUTOINCREMENT,
     kind      TEXT NOT NULL CHECK (length(kind) BETWEEN 1 AND 63),
     namespace TEXT NOT NULL CHECK (length(namespace) <= 63),
-    name      TEXT NOT NULL CHECK (length(name) BETWEEN 1 AND 253),
-    digest    BLOB NOT NULL CHECK (length(digest) = 32),
-    UNIQUE (kind, namespace, name)
+    UNIQUE (kind, namespace)
 ) STRICT;
 
--- Every serial that was ever drawn. Rows are never deleted.
+-- Every serial under which something may have been signed, for the identity
+-- (scope, name, digest). An identity has a next attempt only when the one before was abandoned.
 CREATE TABLE serials (
-    id           INTEGER PRIMARY KEY AUTOINCREMENT,
-    serial       TEXT    NOT NULL UNIQUE CHECK (length(serial) BETWEEN 1 AND 40),
-    identity     INTEGER NOT NULL REFERENCES identities (id),
-    authority    TEXT    NOT NULL CHECK (length(authority) BETWEEN 1 AND 400),
-    generation   INTEGER NOT NULL CHECK (generation >= 1),
-    shard        INTEGER NOT NULL CHECK (shard >= 0),
-    state        TEXT    NOT NULL CHECK (state IN ('Reserved', 'Intended', 'Issued', 'Abandoned')),
-    epoch        INTEGER NOT NULL CHECK (epoch >= 1), -- of the last fenced write
-    tbs          BLOB    CHECK (length(tbs) > 0),
-    certificate  BLOB    CHECK (length(certificate) > 0),
-    not_after    INTEGER,
-    reserved_at  INTEGER NOT NULL,
-    withdrawn_at INTEGER, -- a reservation that gave way to one under another issuer
-    intended_at  INTEGER,
-    issued_at    INTEGER,
-    revoked_at   INTEGER, -- of an abandoned serial: when it was abandoned
-    reason       INTEGER CHECK (reason IN (0, 1, 2, 3, 4, 5, 6, 9)),
-    CHECK ((revoked_at IS NULL) = (reason IS NULL)),
-    CHECK (CASE state
-        WHEN 'Reserved'  THEN tbs IS NULL AND certificate IS NULL AND not_after IS NULL AND intended_at IS NULL AND issued_at IS NULL AND revoked_at IS NULL
-        WHEN 'Intended'  THEN tbs IS NOT NULL AND certificate IS NULL AND not_after IS NOT NULL AND intended_at IS NOT NULL AND issued_at IS NULL AND revoked_at IS NULL AND withdrawn_at IS NULL
-        WHEN 'Issued'    THEN tbs IS NULL AND certificate IS NOT NULL AND not_after IS NOT NULL AND intended_at IS NOT NULL AND issued_at IS NOT NULL AND withdrawn_at IS NULL
-        WHEN 'Abandoned' THEN tbs IS NOT NULL AND certificate IS NULL AND not_after IS NOT NULL AND intended_at IS NOT NULL AND issued_at IS NULL AND revoked_at IS NOT NULL AND reason = 5 AND withdrawn_at IS NULL
-    END)
+    id          INTEGER PRIMARY KEY AUTOINCREMENT,
+    serial      BLOB    NOT NULL UNIQUE CHECK (length(serial) BETWEEN 1 AND 20),
+    issuer      INTEGER NOT NULL,
+    shard       INTEGER NOT NULL CHECK (shard >= 0),
+    scope       INTEGER NOT NULL,
+    name        TEXT    NOT NULL CHECK (length(name) BETWEEN 1 AND 253),
+    digest      BLOB    NOT NULL CHECK (length(digest) = 32),
+    attempt     INTEGER NOT NULL CHECK (attempt >= 1),
+    not_after   INTEGER NOT NULL,
+    intended_at INTEGER NOT NULL,
+    tbs         BLOB CHECK (length(tbs) > 0), -- null once archived
+    UNIQUE (scope, name, attempt)
 ) STRICT;
--- One identity has at most one live serial, whatever the code does.
-CREATE UNIQUE INDEX serials_live ON serials (identity) WHERE state <> 'Abandoned' AND withdrawn_at IS NULL;
-CREATE INDEX serials_newest ON serials (identity, id);
-CREATE INDEX serials_intended ON serials (epoch) WHERE state = 'Intended';
-CREATE INDEX serials_issued ON serials (authority, generation) WHERE state = 'Issued';
-CREATE INDEX serials_revoked ON serials (authority, generation, shard, serial) WHERE revoked_at IS NOT NULL;
+
+-- What a process is about to sign, or has signed and not recorded yet.
+CREATE TABLE attempts (
+    serial_id INTEGER PRIMARY KEY,
+    process   INTEGER NOT NULL
+) STRICT;
+
+-- Serials that were issued, with what stands behind the TBS in the certificate.
+CREATE TABLE issued (
+    serial_id INTEGER PRIMARY KEY,
+    issued_at INTEGER NOT NULL,
+    tail      BLOB CHECK (length(tail) > 0) -- null once archived
+) STRICT;
+
+-- Serials that are revoked, on hold, released (reason 8), or abandoned (reason
+-- 5, and not issued); seq is the change that tells of it.
+CREATE TABLE revocations (
+    serial_id  INTEGER PRIMARY KEY,
+    issuer     INTEGER NOT NULL,
+    shard      INTEGER NOT NULL,
+    serial     BLOB    NOT NULL,
+    not_after  INTEGER NOT NULL,
+    revoked_at INTEGER NOT NULL,
+    reason     INTEGER NOT NULL CHECK (reason IN (0, 1, 2, 3, 4, 5, 6, 8, 9)),
+    seq        INTEGER NOT NULL CHECK (seq >= 1)
+) STRICT;
+CREATE UNIQUE INDEX revocations_list ON revocations (issuer, shard, serial);
+CREATE INDEX revocations_changed ON revocations (issuer, shard, seq);
+
+-- What revocation objects asked for and what became of it. A name is used once ever.
+CREATE TABLE acts (
+    id          INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind        TEXT    NOT NULL CHECK (length(kind) BETWEEN 1 AND 63),
+    namespace   TEXT    NOT NULL CHECK (length(namespace) <= 63),
+    name        TEXT    NOT NULL CHECK (length(name) BETWEEN 1 AND 253),
+    digest      BLOB    NOT NULL CHECK (length(digest) = 32),
+    authority   TEXT    NOT NULL CHECK (length(authority) BETWEEN 1 AND 400),
+    generation  INTEGER NOT NULL CHECK (generation >= 1),
+    serial      BLOB    NOT NULL REFERENCES serials (serial),
+    verb        TEXT    NOT NULL CHECK (verb IN ('Revoke', 'Hold', 'Release')),
+    reason      INTEGER NOT NULL CHECK (CASE verb WHEN 'Revoke' THEN reason IN (0, 1, 2, 3, 4, 5, 9) ELSE reason = 0 END),
+    at          INTEGER NOT NULL,
+    refusal     TEXT    NOT NULL CHECK (refusal IN ('', 'NotIssued', 'AlreadyRevoked', 'AlreadyOnHold', 'NotOnHold')),
+    recorded_at INTEGER NOT NULL,
+    UNIQUE (kind, namespace, name)
+) STRICT;
 
 CREATE TABLE crl_numbers (
     authority  TEXT    NOT NULL CHECK (length(authority) BETWEEN 1 AND 400),
@@ -83,21 +127,43 @@ CREATE TABLE accepted (
     spec BLOB NOT NULL CHECK (length(spec) > 0)
 ) STRICT;
 
--- What is to be told to others. Readers claim rows by state, never by id > cursor.
-CREATE TABLE outbox (
-    id         INTEGER PRIMARY KEY AUTOINCREMENT,
-    kind       TEXT    NOT NULL CHECK (kind IN ('CertificateIssued')),
-    serial     TEXT    NOT NULL REFERENCES serials (serial),
-    state      TEXT    NOT NULL CHECK (state IN ('Pending', 'Done')),
-    created_at INTEGER NOT NULL
+-- The highest numbers that were given: to changes of the feed, to audit leaves,
+-- and to the change that last told of an accepted spec. Its row stays locked from the
+-- giving of a number to the commit, so that numbers are seen in their order, without a gap.
+CREATE TABLE heads (
+    one      INTEGER PRIMARY KEY CHECK (one = 1),
+    feed     INTEGER NOT NULL CHECK (feed >= 0),
+    audit    INTEGER NOT NULL CHECK (audit >= 0),
+    accepted INTEGER NOT NULL CHECK (accepted >= 0)
 ) STRICT;
-CREATE INDEX outbox_pending ON outbox (id) WHERE state = 'Pending';
+INSERT INTO heads (one, feed, audit, accepted) VALUES (1, 0, 0, 0);
+
+-- What consumers are to look at; rows are never deleted.
+CREATE TABLE feed (
+    seq        INTEGER PRIMARY KEY CHECK (seq >= 1),
+    kind       TEXT    NOT NULL CHECK (kind IN ('Serial', 'CRL', 'Accepted')),
+    serial_id  INTEGER,
+    authority  TEXT,
+    generation INTEGER,
+    shard      INTEGER,
+    name       TEXT,
+    created_at INTEGER NOT NULL,
+    CHECK ((kind = 'Serial') = (serial_id IS NOT NULL)),
+    CHECK ((kind = 'CRL') = (authority IS NOT NULL AND generation IS NOT NULL AND shard IS NOT NULL)),
+    CHECK ((kind = 'Accepted') = (name IS NOT NULL))
+) STRICT;
+
+-- What consumers confirmed.
+CREATE TABLE feed_positions (
+    consumer TEXT PRIMARY KEY CHECK (length(consumer) BETWEEN 1 AND 400),
+    seq      INTEGER NOT NULL CHECK (seq >= 0)
+) STRICT;
 
 -- One leaf for each act, written in its transaction; never changed.
 CREATE TABLE audit_leaves (
-    id      INTEGER PRIMARY KEY AUTOINCREMENT,
+    seq     INTEGER PRIMARY KEY CHECK (seq >= 1),
     at      INTEGER NOT NULL,
-    act     TEXT    NOT NULL CHECK (act IN ('takeover', 'begin', 'withdraw', 'intent', 'issue', 'abandon', 'revoke', 'crl-number', 'crl', 'key', 'accept')),
+    act     TEXT    NOT NULL CHECK (length(act) BETWEEN 1 AND 63),
     subject TEXT    NOT NULL CHECK (length(subject) BETWEEN 1 AND 500),
     detail  TEXT    NOT NULL -- canonical JSON: an object of strings, keys sorted, no spaces
 ) STRICT;

@@ -13,12 +13,12 @@ import (
 	"github.com/terrace-pki/terrace/internal/store/sqlite"
 )
 
-// runFeed runs the sequencer until the test ends.
+// runFeed watches the ledger until the test ends.
 func runFeed(t *testing.T, s *authority.Service) {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error)
-	go func() { done <- s.RunFeed(ctx, logr.Discard()) }()
+	go func() { done <- s.WatchLedger(ctx, logr.Discard()) }()
 	t.Cleanup(func() {
 		stop()
 		if err := <-done; err != nil {
@@ -33,7 +33,7 @@ func awaitRecord(t *testing.T, s *authority.Service, after int64, what string, w
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	for next = after; ; {
-		more := s.Sequenced()
+		more := s.Changed()
 		changes, n, err := s.Feed().Changes(ctx, next, authority.MaxChanges)
 		if err != nil {
 			t.Fatalf("wait for %s: %v", what, err)
@@ -66,33 +66,49 @@ func TestFeedWakesConsumers(t *testing.T) {
 	awaitRecord(t, f.Service, next, "revocation", func(r authority.Record) bool { return r.Serial == record.Serial && r.Revocation != nil })
 }
 
-// The sequencer outlives a failure, also one that was persisted, and what was
-// numbered then is not numbered again.
-func TestFeedFails(t *testing.T) {
-	for name, after := range map[string]bool{"not persisted": false, "persisted": true} {
-		t.Run(name, func(t *testing.T) {
+// The watch outlives a failure of each of its calls.
+func TestWatchFails(t *testing.T) {
+	for _, call := range []string{"Heads", "Renew", "AllAccepted"} {
+		t.Run(call, func(t *testing.T) {
 			f := newFixture(t)
-			if boom := errors.New("boom"); after {
-				f.store.FailAfter("Sequence", boom)
-			} else {
-				f.store.FailBefore("Sequence", boom)
-			}
+			f.store.FailBefore(call, errors.New("boom"))
 			runFeed(t, f.Service)
 			record := f.issue(t, 1)
 			awaitRecord(t, f.Service, 0, "certificate", func(r authority.Record) bool { return r.Serial == record.Serial })
-			if f.store.Pending() != 0 {
-				t.Error("the sequencer did not meet the failure")
+			for deadline := time.Now().Add(5 * time.Second); f.store.Pending() != 0; time.Sleep(10 * time.Millisecond) {
+				if time.Now().After(deadline) {
+					t.Fatal("the watch did not meet the failure")
+				}
 			}
-			head, err := f.store.Head(t.Context())
-			changes, _, changesErr := f.store.Changes(t.Context(), 0, authority.MaxChanges)
-			if err := errors.Join(err, changesErr); err != nil || len(changes) == 0 || changes[len(changes)-1].Seq != head {
-				t.Errorf("%d changes up to %d, %v", len(changes), head, err)
-			}
+			f.issue(t, 2)
 		})
 	}
 }
 
-// A process that was taken over is told by the sequencer although it writes nothing.
+// Settings that another process accepted are taken up.
+func TestWatchTakesUpSettings(t *testing.T) {
+	f := newFixture(t)
+	runFeed(t, f.Service)
+	other := authority.New(authority.Config{Store: f.store})
+	if err := other.Load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	settings := other.All()[0].Settings
+	settings.CRLInterval += time.Minute
+	if err := other.Accept(t.Context(), settings); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		if ca, err := f.CA(settings.Key); err == nil && ca.CRLInterval == settings.CRLInterval {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the settings were not taken up")
+		}
+	}
+}
+
+// A process that was taken over is told by the watch although it writes nothing.
 func TestFeedOfTakenOverProcess(t *testing.T) {
 	s, _, path := newAuthority(t)
 	runFeed(t, s)
@@ -123,8 +139,8 @@ func TestFeedAndActMetrics(t *testing.T) {
 	}
 	serial := begun[0].Serial
 	if err := errors.Join(
-		store.RecordIntent(t.Context(), key, []authority.Intent{{Serial: serial, TBS: []byte("tbs"), NotAfter: time.Now().Add(time.Hour)}}),
-		store.RecordIssued(t.Context(), key, []authority.Issued{{Serial: serial, Certificate: []byte("certificate")}})); err != nil {
+		store.RecordIntent(t.Context(), key, []authority.Intent{{Identity: begun[0].Identity, Serial: serial, Attempt: 1, TBS: []byte{0x30, 0}, NotAfter: time.Now().Add(time.Hour)}}),
+		store.RecordIssued(t.Context(), key, []authority.Issued{{Serial: serial, Certificate: []byte{0x30, 5, 0x30, 0, 3, 1, 0}}})); err != nil {
 		t.Fatal(err)
 	}
 	for _, a := range []authority.Act{act("hold", authority.VerbHold, begun[0].Record), act("hold", authority.VerbHold, begun[0].Record), act("again", authority.VerbHold, begun[0].Record)} {
@@ -156,9 +172,9 @@ func TestFeedAndActMetrics(t *testing.T) {
 			t.Errorf("%v holds are %s, want 1", n, result)
 		}
 	}
-	for deadline := time.Now().Add(5 * time.Second); value("terrace_feed_head") != 2 || value("terrace_feed_unsequenced") != 0; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(5 * time.Second); value("terrace_feed_head") != 2; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("feed head %v, unsequenced %v, want 2 and 0", value("terrace_feed_head"), value("terrace_feed_unsequenced"))
+			t.Fatalf("feed head %v, want 2", value("terrace_feed_head"))
 		}
 	}
 }
