@@ -17,7 +17,7 @@ run: ## build and run a ministry on this machine; CLUSTER=<context> uses that cl
 	@exec $(BIN)/terrace-standalone --data-dir $(STATE) $(if $(CLUSTER),--cluster $(CLUSTER))
 
 .PHONY: build
-build: ## build the binaries and the software token into .terrace/bin
+build: ## build the binaries, the software token and the software SDF device into .terrace
 	@install -d -m 0700 $(STATE) $(BIN)
 	@echo "building terrace"
 	@go build -o $(BIN)/terrace ./cmd/terrace
@@ -26,6 +26,7 @@ build: ## build the binaries and the software token into .terrace/bin
 	@cd standalone && go build -ldflags "$$(cat ldflags.txt)" -o $(BIN)/ ./cmd/...
 	@echo "building the software token"
 	@$(MAKE) --no-print-directory -C hack/softtoken all OUT=$(STATE)/softtoken >/dev/null
+	@$(MAKE) --no-print-directory -C hack/softsdf all OUT=$(STATE)/softsdf >/dev/null
 
 .PHONY: test
 test: ## everything, against real servers

@@ -5,10 +5,10 @@ set -euo pipefail
 
 wanted() {
 	cat <<-TXT
-		run  libssl-dev       the software token is built over OpenSSL 3
+		run  libssl-dev       the software token and SDF device are built over OpenSSL 3
 		run  libp11-kit-dev   PKCS#11 header of the software token
 		run  gcc              the PKCS#11 binding and SQLite are C
-		run  make             builds the software token
+		run  make             builds the software token and SDF device
 		run  openssl          looks at certificates
 		run  slapd            the LDAP master and its slaves
 		run  ldap-utils       looks into the directory

@@ -133,7 +133,8 @@ func checkSecret(ctx context.Context, d *deletion, obj client.Object) (objection
 	o := objection{cure: "delete those first, or have them name another Secret"}
 	is := func(ref *pkiv1.SecretKeyReference) bool { return ref != nil && ref.Name == obj.GetName() }
 	err := d.eachDevice(ctx, obj.GetNamespace(), func(dev *pkiv1.CryptoDevice) bool {
-		used := dev.Spec.PKCS11 != nil && is(&dev.Spec.PKCS11.PINSecretRef) || dev.Spec.Software != nil && is(&dev.Spec.Software.PasswordSecretRef)
+		used := dev.Spec.PKCS11 != nil && is(&dev.Spec.PKCS11.PINSecretRef) || dev.Spec.Software != nil && is(&dev.Spec.Software.PasswordSecretRef) ||
+			dev.Spec.SDF != nil && is(&dev.Spec.SDF.PasswordSecretRef)
 		return used && o.add(named("CryptoDevice", dev))
 	})
 	if err != nil {

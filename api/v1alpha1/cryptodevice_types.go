@@ -43,7 +43,7 @@ type CryptoDevice struct {
 
 // CryptoDeviceSpec says which device and how to reach it: exactly one member.
 //
-// +kubebuilder:validation:ExactlyOneOf=software;pkcs11
+// +kubebuilder:validation:ExactlyOneOf=software;pkcs11;sdf
 type CryptoDeviceSpec struct {
 	// tierRef names the Tier that this object belongs to.
 	// +optional
@@ -61,6 +61,9 @@ type CryptoDeviceSpec struct {
 	// pkcs11 is a token behind a PKCS#11 module.
 	// +optional
 	PKCS11 *PKCS11Device `json:"pkcs11,omitempty"`
+	// sdf is a device behind a library of the SDF interface (GB/T 36322).
+	// +optional
+	SDF *SDFDevice `json:"sdf,omitempty"`
 }
 
 // SoftwareDevice is a keystore of encrypted PKCS#8 files (PBES2 with SM4) in the
@@ -106,6 +109,100 @@ type PKCS11Device struct {
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=256
 	MaxSessions int32 `json:"maxSessions,omitempty"`
+}
+
+// SDFStructures is ECCref_MAX_BITS of a maker's header.
+type SDFStructures string
+
+const (
+	SDFStructuresBits512 SDFStructures = "Bits512"
+	SDFStructuresBits256 SDFStructures = "Bits256"
+)
+
+// SDFPadding says where the zeros stand in a field that is longer than its number.
+type SDFPadding string
+
+const (
+	SDFPaddingLeading  SDFPadding = "Leading"
+	SDFPaddingTrailing SDFPadding = "Trailing"
+)
+
+// SDFAlgorithms names a set of algorithm numbers.
+type SDFAlgorithms string
+
+const (
+	SDFAlgorithmsGBT33560 SDFAlgorithms = "GBT33560"
+	SDFAlgorithmsEarly    SDFAlgorithms = "Early"
+)
+
+// SDFDevice is a crypto card or machine behind a library of the SDF interface
+// (GB/T 36322-2018). SDF knows keys by index, and only the maker's tool makes them:
+// keys says which key stands where.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.keys) || self.keys.all(k, self.keys.exists_one(o, o.index == k.index))",message="each key has an index of its own: two entries of keys have the same one"
+// +kubebuilder:validation:XValidation:rule="!has(self.keys) || self.keys.all(k, k.index != self.selfTestKeyIndex)",message="selfTestKeyIndex is the index of a key that nothing else uses: it is in keys too"
+type SDFDevice struct {
+	// libraryPath is the absolute path of the maker's library on the host of the
+	// process. The process loads only libraries that its own flag --sdf-library allows.
+	// +required
+	// +kubebuilder:validation:MaxLength=4096
+	// +kubebuilder:validation:Pattern=`^/[^\x00]+$`
+	LibraryPath string `json:"libraryPath,omitempty"`
+	// passwordSecretRef names the access password of the private keys, which is one
+	// for all indexes that are used here. A password that the device refused is not
+	// tried again until the Secret changes.
+	// +required
+	PasswordSecretRef SecretKeyReference `json:"passwordSecretRef,omitempty"`
+	// keys gives key labels the index where the maker's tool made their signing key
+	// pair. The CA that misses a key shows its label in status.
+	// +optional
+	// +listType=map
+	// +listMapKey=label
+	// +kubebuilder:validation:MaxItems=64
+	Keys []SDFKey `json:"keys,omitempty"`
+	// selfTestKeyIndex is the index of a key pair that is used for the self-test alone.
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=65535
+	SelfTestKeyIndex int32 `json:"selfTestKeyIndex,omitempty"`
+	// structures is ECCref_MAX_BITS of the maker's header.
+	// +optional
+	// +kubebuilder:default=Bits512
+	// +kubebuilder:validation:Enum=Bits512;Bits256
+	Structures SDFStructures `json:"structures,omitempty"`
+	// padding says where the zeros stand in a field that is longer than its number.
+	// +optional
+	// +kubebuilder:default=Leading
+	// +kubebuilder:validation:Enum=Leading;Trailing
+	Padding SDFPadding `json:"padding,omitempty"`
+	// algorithms names the algorithm numbers of the maker's header: GBT33560 when its
+	// SGD_SM2_1 is 0x20200, Early when it is 0x20100.
+	// +optional
+	// +kubebuilder:default=GBT33560
+	// +kubebuilder:validation:Enum=GBT33560;Early
+	Algorithms SDFAlgorithms `json:"algorithms,omitempty"`
+	// maxSessions bounds the session pool.
+	// +optional
+	// +kubebuilder:default=8
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=256
+	MaxSessions int32 `json:"maxSessions,omitempty"`
+}
+
+// SDFKey is one key of an SDF device.
+type SDFKey struct {
+	// label of the key: terrace/KIND/NAMESPACE/NAME/g1 of the IndustryCA, BusinessCA
+	// or ValidationService that signs with it.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=255
+	Label string `json:"label,omitempty"`
+	// index of the key pair in the device. A CA takes the public key that it finds
+	// there first for good: another key under the index is refused later.
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=65535
+	Index int32 `json:"index,omitempty"`
 }
 
 // CryptoDeviceStatus is what was last seen of the device.

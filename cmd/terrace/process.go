@@ -58,6 +58,7 @@ func coreFlags(f *pflag.FlagSet, c *app.Core, ledger *databaseFlag) {
 	ledger.add(f, "ledger", "TERRACE_LEDGER", "the ledger")
 	f.StringVar(&c.KeystoreDir, "keystore-dir", "", "folder of software keystores; empty: none are allowed")
 	f.StringArrayVar(&c.PKCS11Modules, "pkcs11-module", nil, "absolute path of a PKCS#11 module that CryptoDevices may name; may be repeated")
+	f.StringArrayVar(&c.SDFLibraries, "sdf-library", nil, "absolute path of an SDF library that CryptoDevices may name; may be repeated")
 	f.StringVar(&c.LimitsFile, "limits", "", "file that bounds what the CAs may issue, whatever the API says")
 	f.StringArrayVar(&c.TierNamespaces, "tier-namespace", nil, "namespace whose Secrets are read; may be repeated; default: every one")
 }

@@ -60,7 +60,7 @@ func (s *Steps) EnsureKey(ctx context.Context) error {
 	}
 	signer, _, err := s.Authorities.EnsureKey(ctx, s.Authority, generation, s.Namespace+"/"+name)
 	switch {
-	case errors.Is(err, authority.ErrKeyMissing), errors.Is(err, authority.ErrKeyMismatch):
+	case errors.Is(err, authority.ErrKeyMissing), errors.Is(err, authority.ErrKeyMismatch), errors.Is(err, device.ErrMadeOutside):
 		return &step.NotReady{Reason: pkiv1.ReasonKeyMissing, Message: err.Error(), Stalled: true, RequeueAfter: time.Minute}
 	case errors.Is(err, device.ErrUnavailable):
 		return step.Waiting(pkiv1.ReasonDeviceUnavailable, "%v", err)

@@ -25,8 +25,8 @@ import (
 // checkInterval is how often an open device is looked at.
 const checkInterval = 30 * time.Second
 
-// ErrModuleNotAllowed: the process's own flags do not allow this PKCS#11 module.
-var ErrModuleNotAllowed = errors.New("PKCS#11 module is not allowed")
+// ErrModuleNotAllowed: the process's own flags do not allow this module, library or keystore.
+var ErrModuleNotAllowed = errors.New("not allowed on this host")
 
 // ErrProfileUnknown: no mechanism profile of this name.
 var ErrProfileUnknown = errors.New("unknown mechanism profile")
@@ -180,6 +180,8 @@ func secretRef(s *pkiv1.CryptoDeviceSpec) pkiv1.SecretKeyReference {
 	switch {
 	case s.PKCS11 != nil:
 		return s.PKCS11.PINSecretRef
+	case s.SDF != nil:
+		return s.SDF.PasswordSecretRef
 	case s.Software != nil:
 		return s.Software.PasswordSecretRef
 	}

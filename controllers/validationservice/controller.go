@@ -97,7 +97,7 @@ func (r *Reconciler) ensureResponder(ctx context.Context, v *pkiv1.ValidationSer
 	switch {
 	case errors.Is(err, authority.ErrBusy), errors.Is(err, responder.ErrNodePending):
 		return step.Waiting(pkiv1.ReasonProgressing, "%v", err)
-	case errors.Is(err, authority.ErrKeyMissing), errors.Is(err, authority.ErrKeyMismatch):
+	case errors.Is(err, authority.ErrKeyMissing), errors.Is(err, authority.ErrKeyMismatch), errors.Is(err, device.ErrMadeOutside):
 		return &step.NotReady{Reason: pkiv1.ReasonKeyMissing, Message: err.Error(), Stalled: true, RequeueAfter: time.Minute}
 	case errors.Is(err, device.ErrUnavailable):
 		return step.Waiting(pkiv1.ReasonDeviceUnavailable, "%v", err)

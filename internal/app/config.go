@@ -32,6 +32,8 @@ type Core struct {
 	KeystoreDir string
 	// PKCS11Modules are the absolute paths that a CryptoDevice may name.
 	PKCS11Modules []string
+	// SDFLibraries are the absolute paths that a CryptoDevice may name.
+	SDFLibraries []string
 	// LimitsFile bounds what the CAs may issue, whatever the API says.
 	LimitsFile string
 	// TierNamespaces are those whose Secrets are read; empty: every one.
@@ -45,6 +47,11 @@ func (c Core) validate() error {
 	for _, m := range c.PKCS11Modules {
 		if !filepath.IsAbs(m) {
 			return fmt.Errorf("--pkcs11-module %q: must be an absolute path", m)
+		}
+	}
+	for _, l := range c.SDFLibraries {
+		if !filepath.IsAbs(l) {
+			return fmt.Errorf("--sdf-library %q: must be an absolute path", l)
 		}
 	}
 	return nil

@@ -50,6 +50,7 @@ func TestValidateNamesTheFlag(t *testing.T) {
 		"no registration":       {all(func(c *Config) { c.RegistrationDSN = "" }), "--registration-store"},
 		"no state":              {all(func(c *Config) { c.StateDir = "" }), "--state-dir"},
 		"relative module":       {all(func(c *Config) { c.PKCS11Modules = []string{"hsm.so"} }), "--pkcs11-module"},
+		"relative library":      {all(func(c *Config) { c.SDFLibraries = []string{"sdf.so"} }), "--sdf-library"},
 		"no validation":         {all(func(c *Config) { c.ValidationAddress = "" }), "--validation-address"},
 		"address":               {all(func(c *Config) { c.MetricsAddress = "8081" }), "--metrics-address"},
 		"webhook, no cert":      {all(func(c *Config) { c.WebhookCertDir = "" }), "--webhook-cert-dir"},

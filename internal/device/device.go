@@ -28,7 +28,8 @@ type Device interface {
 	// signature was verified before it is returned.
 	Key(ctx context.Context, label string) (crypto.MessageSigner, error)
 	// GenerateKey makes a key pair under label and returns it, durable. When the
-	// label is taken it returns ErrKeyExists and makes nothing.
+	// label is taken it returns ErrKeyExists and makes nothing. A device whose keys
+	// its maker's tool makes returns ErrMadeOutside, saying what is to be made.
 	GenerateKey(ctx context.Context, label string) (crypto.MessageSigner, error)
 	// SelfTest signs with a key of its own and verifies.
 	SelfTest(ctx context.Context) error
@@ -49,6 +50,7 @@ var (
 	ErrKeyExists    = errors.New("key exists")
 	ErrUnavailable  = errors.New("crypto device unavailable")
 	ErrBadSignature = errors.New("device returned a signature that does not verify")
+	ErrMadeOutside  = errors.New("keys of this device are made with its maker's tool")
 )
 
 // PINError says that the device did not, or would not, take the PIN. The PIN

@@ -21,6 +21,7 @@ var drivers = map[string][]string{
 	"net/http":                        {"internal/validation", "internal/app", "internal/quickstart", "internal/link", "webhooks", "cmd/", "test/"},
 	module + "internal/store/":        {"internal/store/", "internal/app"},
 	module + "internal/device/pkcs11": {"internal/app", "internal/quickstart", "cmd/"},
+	module + "internal/device/sdf":    {"internal/app"},
 	module + "controllers/":           {"controllers/", "webhooks", "internal/app", "internal/quickstart", "test/"},
 	module + "webhooks":               {"internal/app", "test/"},
 	module + "internal/app":           {"internal/quickstart", "cmd/", "test/"},

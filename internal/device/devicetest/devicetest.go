@@ -18,9 +18,35 @@ import (
 	"github.com/terrace-pki/terrace/internal/device"
 )
 
+// Prepared is a Device whose keys are made outside it, with its maker's tool. The
+// Device must expect keys under Labels.
+type Prepared interface {
+	device.Device
+	// MakeKey plays the maker's tool, which knows no labels: it makes the key that
+	// the Device expects under this one.
+	MakeKey(label string) error
+}
+
+// Labels are those of the keys that the suite makes.
+func Labels() []string {
+	all := []string{"find-me", "find-me-2", "signatures", "options", "certificate", "concurrent", "reopen", "two-open", "two-open-2", "closed"}
+	for g := range concurrency {
+		all = append(all, fmt.Sprintf("concurrent-%d", g))
+	}
+	for _, tc := range labelCases() {
+		if tc.wantOK {
+			all = append(all, tc.label)
+		}
+	}
+	return all
+}
+
+// concurrency is how many goroutines use a device at once.
+const concurrency = 8
+
 // Device runs the suite. open returns a Device on one and the same token or
 // keystore each time it is called within one t, which holds no keys at first.
-// The suite closes what it opens.
+// The suite closes what it opens. A Prepared device is never to make a key itself.
 func Device(t *testing.T, open func(t *testing.T) device.Device) {
 	t.Helper()
 	tests := []struct {
@@ -58,11 +84,27 @@ func start(t *testing.T, open func(t *testing.T) device.Device) device.Device {
 
 func generate(t *testing.T, d device.Device, label string) crypto.MessageSigner {
 	t.Helper()
-	key, err := d.GenerateKey(t.Context(), label)
+	key, err := makeKey(t, d, label)
 	if err != nil {
-		t.Fatalf("GenerateKey(%q): %v", label, err)
+		t.Fatalf("make key %q: %v", label, err)
 	}
 	return key
+}
+
+// makeKey has the device make a key, or the maker's tool where it cannot.
+func makeKey(t *testing.T, d device.Device, label string) (crypto.MessageSigner, error) {
+	key, err := d.GenerateKey(t.Context(), label)
+	p, prepared := d.(Prepared)
+	if !prepared {
+		return key, err
+	}
+	if !errors.Is(err, device.ErrMadeOutside) {
+		return nil, fmt.Errorf("GenerateKey of a key that is made outside: %v, want ErrMadeOutside", err)
+	}
+	if err := p.MakeKey(label); err != nil {
+		return nil, err
+	}
+	return d.Key(t.Context(), label)
 }
 
 func public(t *testing.T, key crypto.Signer) *ecdsa.PublicKey {
@@ -112,12 +154,14 @@ func generateAndFind(t *testing.T, open func(t *testing.T) device.Device) {
 	}
 }
 
-func labels(t *testing.T, open func(t *testing.T) device.Device) {
-	d := start(t, open)
-	for name, tc := range map[string]struct {
-		label  string
-		wantOK bool
-	}{
+// labelCase is a label that is to be taken or refused.
+type labelCase struct {
+	label  string
+	wantOK bool
+}
+
+func labelCases() map[string]labelCase {
+	return map[string]labelCase{
 		"empty":              {"", false},
 		"too long":           {strings.Repeat("x", device.MaxLabel+1), false},
 		"not UTF-8":          {"a\xff", false},
@@ -134,22 +178,25 @@ func labels(t *testing.T, open func(t *testing.T) device.Device) {
 		"other case":         {"case", true},
 		"space":              {" a b ", true},
 		"escape":             {"%2E", true},
-	} {
+	}
+}
+
+func labels(t *testing.T, open func(t *testing.T) device.Device) {
+	d := start(t, open)
+	for name, tc := range labelCases() {
 		t.Run(name, func(t *testing.T) {
-			key, err := d.GenerateKey(t.Context(), tc.label)
 			if !tc.wantOK {
+				_, err := d.GenerateKey(t.Context(), tc.label)
 				_, keyErr := d.Key(t.Context(), tc.label)
-				if err == nil || keyErr == nil {
+				if err == nil || keyErr == nil || errors.Is(err, device.ErrMadeOutside) {
 					t.Fatalf("GenerateKey: %v, Key: %v; want the label refused", err, keyErr)
 				}
 				return
 			}
-			if err != nil {
-				t.Fatalf("GenerateKey: %v", err)
-			}
+			key := generate(t, d, tc.label)
 			found, err := d.Key(t.Context(), tc.label)
 			if err != nil || !public(t, key).Equal(public(t, found)) {
-				t.Fatalf("Key does not find what GenerateKey made (err %v)", err)
+				t.Fatalf("Key does not find what was made (err %v)", err)
 			}
 		})
 	}
@@ -157,14 +204,14 @@ func labels(t *testing.T, open func(t *testing.T) device.Device) {
 
 func concurrent(t *testing.T, open func(t *testing.T) device.Device) {
 	d := start(t, open)
-	const goroutines, rounds = 8, 12
+	const rounds = 12
 	shared := generate(t, d, "concurrent")
 	var wg sync.WaitGroup
-	for g := range goroutines {
+	for g := range concurrency {
 		wg.Go(func() {
-			own, err := d.GenerateKey(t.Context(), fmt.Sprintf("concurrent-%d", g))
+			own, err := makeKey(t, d, fmt.Sprintf("concurrent-%d", g))
 			if err != nil {
-				t.Errorf("GenerateKey: %v", err)
+				t.Errorf("make key: %v", err)
 				return
 			}
 			for i := range rounds {
@@ -190,10 +237,12 @@ func concurrent(t *testing.T, open func(t *testing.T) device.Device) {
 
 func oneWinner(t *testing.T, open func(t *testing.T) device.Device) {
 	d := start(t, open)
-	const goroutines = 8
-	errs := make([]error, goroutines)
+	if _, prepared := d.(Prepared); prepared {
+		t.Skip("the device makes no keys")
+	}
+	errs := make([]error, concurrency)
 	var wg sync.WaitGroup
-	for g := range goroutines {
+	for g := range concurrency {
 		wg.Go(func() { _, errs[g] = d.GenerateKey(t.Context(), "one-winner") })
 	}
 	wg.Wait()
@@ -207,7 +256,7 @@ func oneWinner(t *testing.T, open func(t *testing.T) device.Device) {
 		}
 	}
 	if won != 1 {
-		t.Errorf("%d of %d GenerateKey calls for one label succeeded, want 1", won, goroutines)
+		t.Errorf("%d of %d GenerateKey calls for one label succeeded, want 1", won, concurrency)
 	}
 	if _, err := d.Key(t.Context(), "one-winner"); err != nil {
 		t.Errorf("Key: %v", err)
