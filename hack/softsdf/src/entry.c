@@ -24,16 +24,6 @@ int SDF_GetDeviceInfo(void *session, void *info)
 	return SDR_OK;
 }
 
-int SDF_GenerateRandom(void *session, unsigned int len, unsigned char *out)
-{
-	struct session *s;
-	struct fault fault;
-	int code = session_enter(session, &s, &fault);
-	if (code != SDR_OK || out == NULL)
-		return code != SDR_OK ? code : SDR_INARGERR;
-	return provider_random(out, len) ? SDR_OK : SDR_RANDERR;
-}
-
 int SDF_GetPrivateKeyAccessRight(void *session, unsigned int index, unsigned char *password, unsigned int len)
 {
 	struct session *s;
@@ -123,17 +113,6 @@ static int verify(const struct session *s, const uint8_t point[FORM_POINT], cons
 	bool ok = sm2_verify(key, e, false, raw, sizeof raw);
 	EVP_PKEY_free(key);
 	return ok ? SDR_OK : SDR_VERIFYERR;
-}
-
-int SDF_InternalVerify_ECC(void *session, unsigned int index, unsigned char *e, unsigned int len, void *signature)
-{
-	struct session *s;
-	struct fault fault;
-	uint8_t point[FORM_POINT];
-	int code = session_enter(session, &s, &fault);
-	if (code == SDR_OK)
-		code = key_public(s->device->dir, index, point);
-	return code != SDR_OK ? code : verify(s, point, e, len, signature);
 }
 
 int SDF_ExternalVerify_ECC(void *session, unsigned int algorithm, void *public_key, unsigned char *e, unsigned int len,

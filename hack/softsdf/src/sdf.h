@@ -10,7 +10,6 @@
 enum {
 	SDR_OK = 0,
 	SDR_BASE = 0x01000000,
-	SDR_UNKNOWERR = SDR_BASE + 0x01,
 	SDR_COMMFAIL = SDR_BASE + 0x03,
 	SDR_HARDFAIL = SDR_BASE + 0x04,
 	SDR_OPENDEVICE = SDR_BASE + 0x05,
@@ -21,7 +20,6 @@ enum {
 	SDR_SIGNERR = SDR_BASE + 0x0D,
 	SDR_VERIFYERR = SDR_BASE + 0x0E,
 	SDR_STEPERR = SDR_BASE + 0x10,
-	SDR_RANDERR = SDR_BASE + 0x17,
 	SDR_PRKRERR = SDR_BASE + 0x18,
 	SDR_NOBUFFER = SDR_BASE + 0x1C,
 	SDR_INARGERR = SDR_BASE + 0x1D,
@@ -32,12 +30,10 @@ SDF_EXPORT int SDF_CloseDevice(void *device);
 SDF_EXPORT int SDF_OpenSession(void *device, void **session);
 SDF_EXPORT int SDF_CloseSession(void *session);
 SDF_EXPORT int SDF_GetDeviceInfo(void *session, void *info);
-SDF_EXPORT int SDF_GenerateRandom(void *session, unsigned int len, unsigned char *out);
 SDF_EXPORT int SDF_GetPrivateKeyAccessRight(void *session, unsigned int index, unsigned char *password, unsigned int len);
 SDF_EXPORT int SDF_ReleasePrivateKeyAccessRight(void *session, unsigned int index);
 SDF_EXPORT int SDF_ExportSignPublicKey_ECC(void *session, unsigned int index, void *public_key);
 SDF_EXPORT int SDF_InternalSign_ECC(void *session, unsigned int index, unsigned char *e, unsigned int len, void *signature);
-SDF_EXPORT int SDF_InternalVerify_ECC(void *session, unsigned int index, unsigned char *e, unsigned int len, void *signature);
 SDF_EXPORT int SDF_ExternalVerify_ECC(void *session, unsigned int algorithm, void *public_key, unsigned char *e,
 				      unsigned int len, void *signature);
 
