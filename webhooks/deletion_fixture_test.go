@@ -46,6 +46,11 @@ func device(ns, name, pin, tier string) *pkiv1.CryptoDevice {
 	return d
 }
 
+func sdfDevice(ns, name, password string) *pkiv1.CryptoDevice {
+	return &pkiv1.CryptoDevice{ObjectMeta: meta(ns, name), Spec: pkiv1.CryptoDeviceSpec{SDF: &pkiv1.SDFDevice{
+		LibraryPath: "/opt/hsm/libsdf.so", PasswordSecretRef: secretKey(password), SelfTestKeyIndex: 1}}}
+}
+
 func directory(ns, name, bind, slaveBind string) *pkiv1.Directory {
 	server := func(name, bind string) pkiv1.DirectoryServer {
 		return pkiv1.DirectoryServer{Name: name, URL: "ldaps://ldap.example", BindDN: "cn=terrace,c=cn", PasswordSecretRef: secretKey(bind)}

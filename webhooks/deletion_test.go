@@ -138,7 +138,7 @@ func TestDeletionOfWhatIsUsed(t *testing.T) {
 	other := server.Namespace(t)
 	g.create(t,
 		secret(ns, "pin", ""), secret(ns, "bind", ""), secret(ns, "slave-bind", ""), secret(ns, "reader", ""), secret(ns, "identity", ""), secret(ns, "old-identity", ""), secret(ns, "free", ""),
-		secret(ns, "release", "helm.sh/release.v1"), secret(other, "pin", ""), device(other, "hsm", "pin", ""),
+		secret(ns, "sdf-password", ""), sdfDevice(ns, "card", "sdf-password"), secret(ns, "release", "helm.sh/release.v1"), secret(other, "pin", ""), device(other, "hsm", "pin", ""),
 		tier(ns, "ministry", nil), tier(ns, "alone", nil), tier(other, "province", &pkiv1.NamespacedReference{Name: "ministry", Namespace: ns}),
 		device(ns, "hsm", "pin", "ministry"), device(ns, "responder", "release", ""), device(ns, "spare", "pin", ""),
 		directory(ns, "ldap", "bind", "slave-bind"), directory(ns, "unused", "bind", ""),
@@ -162,6 +162,7 @@ func TestDeletionOfWhatIsUsed(t *testing.T) {
 		"device of a responder":          {device(ns, "responder", "", ""), []string{`ValidationService "unused", ValidationService "validation"`}},
 		"device of nobody":               {device(ns, "spare", "", ""), nil},
 		"PIN":                            {secret(ns, "pin", ""), []string{`Secret "pin" is in use by CryptoDevice "hsm", CryptoDevice "spare"`, "another Secret"}},
+		"SDF access password":            {secret(ns, "sdf-password", ""), []string{`CryptoDevice "card"`}},
 		"PIN where nobody asked":         {secret(other, "pin", ""), nil},
 		"bind password":                  {secret(ns, "bind", ""), []string{`Directory "ldap", Directory "unused"`}},
 		"slave's bind password":          {secret(ns, "slave-bind", ""), []string{`Directory "ldap"`}},

@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/emmansun/gmsm/sm2"
+
 	"github.com/terrace-pki/terrace/hack/softsdf/softsdftest"
 	"github.com/terrace-pki/terrace/internal/device"
 	"github.com/terrace-pki/terrace/internal/device/devicetest"
@@ -304,4 +306,31 @@ func TestWaitForSession(t *testing.T) {
 	}
 	<-d.permits
 	mustSign(t, key)
+}
+
+// BenchmarkSign reports what the library costs over SM2 in this process.
+func BenchmarkSign(b *testing.B) {
+	key := mustKey(b, open(b, newSoft(b, softsdftest.Options{}), nil), "ca")
+	mustSign(b, key)
+	software, err := sm2.GenerateKey(rand.Reader)
+	if err != nil {
+		b.Fatal(err)
+	}
+	message := make([]byte, 1024)
+	sign := func(key crypto.Signer) time.Duration {
+		start := time.Now()
+		if _, err := key.Sign(rand.Reader, message, sm2.DefaultSM2SignerOpts); err != nil {
+			b.Fatal(err)
+		}
+		return time.Since(start)
+	}
+	var library, plain time.Duration
+	b.ReportAllocs()
+	for b.Loop() {
+		library += sign(key)
+		b.StopTimer()
+		plain += sign(software) // in the same run, so that the machine's load cancels out
+		b.StartTimer()
+	}
+	b.ReportMetric(float64(library)/float64(plain), "x-gmsm-sign")
 }
