@@ -78,6 +78,17 @@ touched; on a ledger it takes over, so give it one of its own.`,
 	add("crl", "Sign the revocation list of every shard", benchLoad{}, func(ctx context.Context, s *bench.Stage, _ benchLoad) (bench.Result, error) {
 		return s.CRL(ctx)
 	})
+	prefill := benchLoad{n: 1000000}
+	revoked := int64(0)
+	fill := &cobra.Command{Use: "prefill", Short: "Fill the ledger of a bench with certificates that nobody signed", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return o.run(cmd, prefill, func(ctx context.Context, s *bench.Stage, l benchLoad) (bench.Result, error) {
+				return s.Prefill(ctx, int64(l.n), revoked, func(done int64) { fmt.Fprintf(cmd.ErrOrStderr(), "%d of %d\n", done, l.n) })
+			})
+		}}
+	fill.Flags().IntVarP(&prefill.n, "operations", "n", prefill.n, "certificates")
+	fill.Flags().Int64Var(&revoked, "revoked", 0, "how many of them are revoked")
+	cmd.AddCommand(fill)
 	return cmd
 }
 

@@ -8,7 +8,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/terrace-pki/terrace/internal/authority"
-	"github.com/terrace-pki/terrace/internal/registration"
 )
 
 // Issue has n certificates issued in batches by some callers at once: proof of
@@ -25,10 +24,7 @@ func (s *Stage) Issue(ctx context.Context, n, batch, callers int, raw Raw) (Resu
 	for first := 0; first < n && running.Err() == nil; first += batch {
 		size := min(batch, n-first)
 		g.Go(func() error {
-			orders := make([]registration.Order, size)
-			for i := range orders {
-				orders[i] = s.order(first + i)
-			}
+			orders := s.orders(first, size)
 			began := time.Now()
 			issued, err := s.desk.Issue(running, caName, orders)
 			if err != nil {

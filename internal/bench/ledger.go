@@ -24,7 +24,7 @@ func (s *Stage) serials(ctx context.Context, n int) ([]pki.Serial, error) {
 		if err != nil {
 			return nil, err
 		}
-		if len(records) == 0 {
+		if next == after {
 			break
 		}
 		for _, r := range records {

@@ -28,6 +28,7 @@ const caName = "BusinessCA/terrace-bench/bench"
 // Stage is a CA to be measured, on a real ledger and a real device.
 type Stage struct {
 	Authorities *authority.Service
+	store       authority.Store
 	desk        *issuing.Desk
 	key         authority.IssuerKey
 	// run tells the identities of this run from those of others.
@@ -46,7 +47,7 @@ func NewStage(ctx context.Context, store authority.Store, dev device.Device, roo
 	if err := devices.Put(deviceName, dev); err != nil {
 		return nil, err
 	}
-	s := &Stage{Authorities: authority.New(authority.Config{Store: store, Keys: devices}), key: authority.IssuerKey{Authority: caName, Generation: 1},
+	s := &Stage{store: store, Authorities: authority.New(authority.Config{Store: store, Keys: devices}), key: authority.IssuerKey{Authority: caName, Generation: 1},
 		run: strconv.FormatInt(time.Now().UnixNano(), 36)}
 	if err := s.declare(ctx, rootDir, shards); err != nil {
 		return nil, fmt.Errorf("make the CA of the bench: %w", err)
@@ -113,4 +114,13 @@ func (s *Stage) order(n int) registration.Order {
 	name := s.run + "-" + strconv.Itoa(n)
 	return registration.Order{Identity: authority.Identity{Kind: "CertificateRequest", Namespace: "terrace-bench", Name: name, Digest: sm3.Sum([]byte(name))},
 		RegistrationAuthority: "terrace-bench/ra", Request: s.requests[n%len(s.requests)], Profile: profile}
+}
+
+// orders are size of this run, from first.
+func (s *Stage) orders(first, size int) []registration.Order {
+	orders := make([]registration.Order, size)
+	for i := range orders {
+		orders[i] = s.order(first + i)
+	}
+	return orders
 }
