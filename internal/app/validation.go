@@ -26,6 +26,7 @@ type validationServer struct {
 	metrics  *validation.Metrics
 	log      logr.Logger
 	source   ocsp.Source
+	shared   *ocsp.Shared
 	catalog  func(id string) validation.Catalog
 
 	mu       sync.Mutex
@@ -55,10 +56,15 @@ func newValidationServer(address string, source ocsp.Source, catalog func(id str
 	if err != nil {
 		return nil, fmt.Errorf("--validation-address: %w", err)
 	}
+	shared, err := ocsp.NewShared(ocsp.SharedConfig{})
+	if err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
 	m := validation.NewMetrics(metrics.Registry)
+	metrics.Registry.MustRegister(validation.NewOCSPMetrics(shared))
 	log = log.WithName("validation")
 	return &validationServer{server: validation.NewServer(validation.ServerConfig{Metrics: m, Log: log}), listener: l, metrics: m, log: log,
-		source: source, catalog: catalog, services: map[string]*servedService{}}, nil
+		source: source, shared: shared, catalog: catalog, services: map[string]*servedService{}}, nil
 }
 
 // newValidation answers beside the ledger, for the services with a device of this process.
@@ -122,7 +128,7 @@ func (v *validationServer) add(spec serviceSpec) (*servedService, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, err := ocsp.NewResponder(ocsp.Config{Source: v.source, Validity: spec.validity})
+	r, err := ocsp.NewResponder(ocsp.Config{Source: v.source, Validity: spec.validity, Shared: v.shared})
 	if err != nil {
 		return nil, err
 	}

@@ -19,6 +19,11 @@ type ledgerSource struct{ store authority.Store }
 // AsOf implements ocsp.Source: the ledger is the record itself.
 func (ledgerSource) AsOf(now time.Time) (time.Time, error) { return now, nil }
 
+// Version implements ocsp.Source: other processes write the ledger too, so that
+// it is asked on each request.
+func (ledgerSource) Version(pki.Serial) (uint64, bool) { return 0, false }
+
+// Status implements ocsp.Source.
 func (s ledgerSource) Status(ctx context.Context, issuer ocsp.IssuerKey, serial pki.Serial) (ocsp.Status, error) {
 	r, err := s.store.Status(ctx, authority.IssuerKey(issuer), serial)
 	switch {
@@ -32,47 +37,6 @@ func (s ledgerSource) Status(ctx context.Context, issuer ocsp.IssuerKey, serial 
 		return ocsp.Status{State: ocsp.Good}, nil
 	}
 	return ocsp.Status{}, nil // reserved, or being signed: unknown
-}
-
-// replicaSource answers for the OCSP responder from a node's replica.
-type replicaSource struct {
-	store replica.Store
-	// known says how far the replica has come; it may be behind the store.
-	known func() replica.State
-}
-
-// errFilling makes OCSP say tryLater: unknown would be a wrong answer for what
-// was issued and has not arrived yet.
-var errFilling = errors.New("the replica is being filled")
-
-// AsOf implements ocsp.Source: while nobody pushes, the answers grow old.
-func (s replicaSource) AsOf(time.Time) (time.Time, error) {
-	asOf := s.known().AsOf
-	if asOf.IsZero() {
-		return time.Time{}, errFilling
-	}
-	return asOf, nil
-}
-
-func (s replicaSource) Status(ctx context.Context, issuer ocsp.IssuerKey, serial pki.Serial) (ocsp.Status, error) {
-	r, err := s.store.Status(ctx, authority.IssuerKey(issuer), serial)
-	switch {
-	case errors.Is(err, replica.ErrNotFound) && !s.holdsAll():
-		return ocsp.Status{}, errFilling
-	case errors.Is(err, replica.ErrNotFound):
-		return ocsp.Status{}, nil
-	case err != nil:
-		return ocsp.Status{}, err
-	case r.Revocation != nil:
-		return revokedStatus(r.Revocation), nil
-	}
-	return ocsp.Status{State: ocsp.Good}, nil
-}
-
-// holdsAll says whether what is not held was never issued.
-func (s replicaSource) holdsAll() bool {
-	known := s.known()
-	return known.Filled && !known.Refilling
 }
 
 func revokedStatus(r *authority.Revocation) ocsp.Status {

@@ -14,12 +14,18 @@ import (
 	"github.com/terrace-pki/terrace/internal/store/replicastore"
 )
 
-func TestReplicaSource(t *testing.T) {
+func openReplica(t *testing.T) watchedReplica {
+	t.Helper()
 	store, err := replicastore.Open(t.Context(), filepath.Join(t.TempDir(), "replica.db"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = store.Close() })
+	return watchReplica(store)
+}
+
+func TestReplicaSource(t *testing.T) {
+	store := openReplica(t)
 	// What is reserved or intended is in no feed.
 	serials := ocsptest.Serials{Issued: "01", Revoked: "02", RevokedAt: replicatest.Now, Abandoned: "03", Reserved: "04", Intended: "05", Never: "06"}
 	if _, err := store.Apply(t.Context(), replica.Push{Next: 3, Head: 3, Changes: []replica.Change{replicatest.Good(1, serials.Issued),

@@ -61,11 +61,12 @@ func RunValidation(ctx context.Context, c ValidationConfig, log logr.Logger) (er
 	if err := peer.check(); err != nil {
 		return err
 	}
-	store, err := replicastore.Open(ctx, filepath.Join(c.DataDir, replicaFile))
+	file, err := replicastore.Open(ctx, filepath.Join(c.DataDir, replicaFile))
 	if err != nil {
 		return fmt.Errorf("--data-dir: %w", err)
 	}
-	defer func() { err = errors.Join(err, store.Close()) }()
+	defer func() { err = errors.Join(err, file.Close()) }()
+	store := watchReplica(file)
 	dev, err := c.LocalDevice.open()
 	if err != nil {
 		return err

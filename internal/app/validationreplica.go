@@ -21,7 +21,7 @@ type replicaServer struct {
 	config atomic.Pointer[replica.Config]
 }
 
-func newReplicaServer(address string, store replica.Store, log logr.Logger) (*replicaServer, error) {
+func newReplicaServer(address string, store watchedReplica, log logr.Logger) (*replicaServer, error) {
 	s := &replicaServer{}
 	s.config.Store(&replica.Config{})
 	v, err := newValidationServer(address, replicaSource{store, func() replica.State { return s.node.Known() }}, func(id string) validation.Catalog {

@@ -3,7 +3,6 @@ package ocsp
 import (
 	"bytes"
 	"crypto"
-	"crypto/ecdsa"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -23,7 +22,7 @@ type Authority struct {
 	fingerprint [32]byte
 	keyID       []byte
 	signer      crypto.MessageSigner
-	public      *ecdsa.PublicKey
+	verifier    *pki.Verifier
 }
 
 // NewAuthority checks that the certificate was issued by the CA for OCSP
@@ -59,8 +58,12 @@ func newAuthority(key IssuerKey, ca, certificate *smx509.Certificate, signer cry
 	if !public.Equal(certified) {
 		return nil, errors.New("responder certificate: is for another key than the signer's; issue one for the responder's key")
 	}
+	verifier, err := pki.NewVerifier(certified)
+	if err != nil {
+		return nil, err
+	}
 	return &Authority{key: key, issuer: issuer, certificate: certificate, fingerprint: sha256.Sum256(certificate.Raw),
-		keyID: pki.KeyID(certificate.RawSubjectPublicKeyInfo), signer: signer, public: public}, nil
+		keyID: pki.KeyID(certificate.RawSubjectPublicKeyInfo), signer: signer, verifier: verifier}, nil
 }
 
 // checkDelegated says whether the CA itself delegated OCSP signing to the

@@ -10,7 +10,6 @@ import (
 	encodingasn1 "encoding/asn1"
 	"errors"
 	"fmt"
-	"math/big"
 
 	"github.com/emmansun/gmsm/sm3"
 	"github.com/emmansun/gmsm/smx509"
@@ -33,21 +32,34 @@ const (
 
 // hashes is indexed by Hash.
 var hashes = [...]struct {
-	oid encodingasn1.ObjectIdentifier
-	sum func([]byte) []byte
+	oid  encodingasn1.ObjectIdentifier
+	der  []byte // of the OID, without tag and length
+	size int
+	sum  func([]byte) []byte
 }{
-	SHA1:   {encodingasn1.ObjectIdentifier{1, 3, 14, 3, 2, 26}, func(b []byte) []byte { s := sha1.Sum(b); return s[:] }},
-	SHA256: {encodingasn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 1}, func(b []byte) []byte { s := sha256.Sum256(b); return s[:] }},
-	SM3:    {encodingasn1.ObjectIdentifier{1, 2, 156, 10197, 1, 401}, func(b []byte) []byte { s := sm3.Sum(b); return s[:] }},
+	SHA1: {encodingasn1.ObjectIdentifier{1, 3, 14, 3, 2, 26}, []byte{0x2b, 14, 3, 2, 26}, sha1.Size,
+		func(b []byte) []byte { s := sha1.Sum(b); return s[:] }},
+	SHA256: {encodingasn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 1}, []byte{0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 1}, sha256.Size,
+		func(b []byte) []byte { s := sha256.Sum256(b); return s[:] }},
+	SM3: {encodingasn1.ObjectIdentifier{1, 2, 156, 10197, 1, 401}, []byte{0x2a, 0x81, 0x1c, 0xcf, 0x55, 1, 0x83, 0x11}, sm3.Size,
+		func(b []byte) []byte { s := sm3.Sum(b); return s[:] }},
 }
 
-func hashOf(oid encodingasn1.ObjectIdentifier) Hash {
+// readHash reads the OBJECT IDENTIFIER of a hash, those that are known without
+// making anything.
+func readHash(in *cryptobyte.String) (h Hash, ok bool) {
+	whole := *in
+	var content cryptobyte.String
+	if !in.ReadASN1(&content, cbasn1.OBJECT_IDENTIFIER) {
+		return HashUnknown, false
+	}
 	for h := SHA1; h <= SM3; h++ {
-		if hashes[h].oid.Equal(oid) {
-			return h
+		if bytes.Equal(content, hashes[h].der) {
+			return h, true
 		}
 	}
-	return HashUnknown
+	var oid encodingasn1.ObjectIdentifier
+	return HashUnknown, whole.ReadASN1ObjectIdentifier(&oid)
 }
 
 // CertID names a certificate by its issuer and serial number (RFC 6960 §4.1.1).
@@ -90,6 +102,23 @@ func NewIssuer(ca *smx509.Certificate) (*Issuer, error) {
 func (i *Issuer) Match(id CertID) bool {
 	return id.Hash >= SHA1 && id.Hash <= SM3 &&
 		bytes.Equal(id.NameHash, i.nameHash[id.Hash]) && bytes.Equal(id.KeyHash, i.keyHash[id.Hash])
+}
+
+// issuerName is how CertIDs of one hash name an issuer; shorter hashes end in zeros.
+type issuerName struct {
+	hash      Hash
+	name, key [sha256.Size]byte
+}
+
+// nameOf is false for hashes that are not known, or not of their length.
+func nameOf(h Hash, name, key []byte) (n issuerName, ok bool) {
+	if h < SHA1 || h > SM3 || len(name) != hashes[h].size || len(key) != hashes[h].size {
+		return n, false
+	}
+	n.hash = h
+	copy(n.name[:], name)
+	copy(n.key[:], key)
+	return n, true
 }
 
 // CertID names the certificate with this serial, for requests. The algorithm
@@ -140,16 +169,19 @@ func readCertID(in *cryptobyte.String) (CertID, error) {
 	if outer := raw; !outer.ReadASN1(&body, cbasn1.SEQUENCE) {
 		return CertID{}, errors.New("is no SEQUENCE")
 	}
-	var oid encodingasn1.ObjectIdentifier
-	if !body.ReadASN1(&algorithm, cbasn1.SEQUENCE) || !algorithm.ReadASN1ObjectIdentifier(&oid) {
+	var ok bool
+	if !body.ReadASN1(&algorithm, cbasn1.SEQUENCE) {
+		return CertID{}, errors.New("hashAlgorithm is no AlgorithmIdentifier")
+	}
+	if id.Hash, ok = readHash(&algorithm); !ok {
 		return CertID{}, errors.New("hashAlgorithm is no AlgorithmIdentifier")
 	}
 	// Absent and NULL parameters are both in use; anything else is another algorithm.
-	null := bytes.Equal(algorithm, []byte{byte(cbasn1.NULL), 0})
-	if algorithm.Empty() || null {
-		id.Hash = hashOf(oid)
-	} else if !skipAny(&algorithm) || !algorithm.Empty() {
-		return CertID{}, errors.New("hashAlgorithm has malformed parameters")
+	if !algorithm.Empty() && !bytes.Equal(algorithm, []byte{byte(cbasn1.NULL), 0}) {
+		id.Hash = HashUnknown
+		if !skipAny(&algorithm) || !algorithm.Empty() {
+			return CertID{}, errors.New("hashAlgorithm has malformed parameters")
+		}
 	}
 	if !body.ReadASN1((*cryptobyte.String)(&id.NameHash), cbasn1.OCTET_STRING) {
 		return CertID{}, errors.New("issuerNameHash is no OCTET STRING")
@@ -157,11 +189,9 @@ func readCertID(in *cryptobyte.String) (CertID, error) {
 	if !body.ReadASN1((*cryptobyte.String)(&id.KeyHash), cbasn1.OCTET_STRING) {
 		return CertID{}, errors.New("issuerKeyHash is no OCTET STRING")
 	}
-	serial, ok := readSerial(&body)
-	if !ok || !body.Empty() {
+	if id.Serial, ok = readSerial(&body); !ok || !body.Empty() {
 		return CertID{}, errors.New("serialNumber is no INTEGER in DER at the end")
 	}
-	id.Serial = serial
 	return id, nil
 }
 
@@ -178,7 +208,15 @@ func readSerial(in *cryptobyte.String) (serial pki.Serial, ok bool) {
 	if n[0] >= 0x80 || len(n) > 20 || len(n) == 1 && n[0] == 0 {
 		return "", true
 	}
-	return pki.SerialFromInt(new(big.Int).SetBytes(n)), true
+	if n[0] == 0 {
+		n = n[1:]
+	}
+	const digits = "0123456789ABCDEF"
+	var text [40]byte // as pki.SerialFromInt
+	for i, octet := range n {
+		text[2*i], text[2*i+1] = digits[octet>>4], digits[octet&15]
+	}
+	return pki.Serial(text[:2*len(n)]), true
 }
 
 // skipAny skips one element of whatever tag.

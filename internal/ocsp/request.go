@@ -51,83 +51,83 @@ type Request struct {
 // extensions, requestorName and the signature are checked for form and
 // ignored: anybody may ask.
 func ParseRequest(der []byte) (*Request, error) {
-	r, err := parseRequest(der)
-	if err != nil {
+	r := &Request{}
+	if err := r.parse(der); err != nil {
 		return nil, fmt.Errorf("parse OCSP request: %w", err)
 	}
 	return r, nil
 }
 
-func parseRequest(der []byte) (*Request, error) {
+func (r *Request) parse(der []byte) error {
 	if len(der) > MaxRequest {
-		return nil, fmt.Errorf("has %d bytes, at most %d are allowed", len(der), MaxRequest)
+		return fmt.Errorf("has %d bytes, at most %d are allowed", len(der), MaxRequest)
 	}
 	in := cryptobyte.String(der)
 	var outer, tbs cryptobyte.String
 	if !in.ReadASN1(&outer, cbasn1.SEQUENCE) {
-		return nil, errors.New("is no SEQUENCE in DER")
+		return errors.New("is no SEQUENCE in DER")
 	}
 	if !in.Empty() {
-		return nil, errors.New("has bytes after its end")
+		return errors.New("has bytes after its end")
 	}
 	if !outer.ReadASN1(&tbs, cbasn1.SEQUENCE) {
-		return nil, errors.New("tbsRequest is no SEQUENCE")
+		return errors.New("tbsRequest is no SEQUENCE")
 	}
 	var signature, sequence cryptobyte.String
 	var signed bool
 	if !outer.ReadOptionalASN1(&signature, &signed, tag0) || !outer.Empty() {
-		return nil, errors.New("has an element that is no optionalSignature")
+		return errors.New("has an element that is no optionalSignature")
 	}
 	if signed && (!signature.ReadASN1(&sequence, cbasn1.SEQUENCE) || !signature.Empty()) {
-		return nil, errors.New("optionalSignature is no SEQUENCE")
+		return errors.New("optionalSignature is no SEQUENCE")
 	}
-	return parseTBSRequest(tbs)
+	return r.parseTBS(tbs)
 }
 
-func parseTBSRequest(tbs cryptobyte.String) (*Request, error) {
+func (r *Request) parseTBS(tbs cryptobyte.String) error {
 	if tbs.PeekASN1Tag(tag0) {
-		return nil, errors.New("version: only v1 is known, which DER leaves out")
+		return errors.New("version: only v1 is known, which DER leaves out")
 	}
 	var name, list cryptobyte.String
 	var named bool
 	if !tbs.ReadOptionalASN1(&name, &named, tag1) || named && (!skipAny(&name) || !name.Empty()) {
-		return nil, errors.New("requestorName is no GeneralName")
+		return errors.New("requestorName is no GeneralName")
 	}
 	if !tbs.ReadASN1(&list, cbasn1.SEQUENCE) {
-		return nil, errors.New("requestList is no SEQUENCE")
+		return errors.New("requestList is no SEQUENCE")
 	}
-	r := &Request{}
+	r.CertIDs = make([]CertID, 0, 1) // most have one
 	for !list.Empty() {
 		if len(r.CertIDs) == MaxCertIDs {
-			return nil, fmt.Errorf("requestList has more than %d certificates; ask for fewer at a time", MaxCertIDs)
+			return fmt.Errorf("requestList has more than %d certificates; ask for fewer at a time", MaxCertIDs)
 		}
 		var single cryptobyte.String
 		if !list.ReadASN1(&single, cbasn1.SEQUENCE) {
-			return nil, fmt.Errorf("request %d is no SEQUENCE", len(r.CertIDs)+1)
+			return fmt.Errorf("request %d is no SEQUENCE", len(r.CertIDs)+1)
 		}
 		id, err := readCertID(&single)
 		if err != nil {
-			return nil, fmt.Errorf("request %d: reqCert %w", len(r.CertIDs)+1, err)
+			return fmt.Errorf("request %d: reqCert %w", len(r.CertIDs)+1, err)
 		}
 		// Of singleRequestExtensions only serviceLocator is defined; it is for relays.
 		if _, err := readExtensions(&single, tag0, nil); err != nil {
-			return nil, fmt.Errorf("request %d: singleRequestExtensions: %w", len(r.CertIDs)+1, err)
+			return fmt.Errorf("request %d: singleRequestExtensions: %w", len(r.CertIDs)+1, err)
 		}
 		r.CertIDs = append(r.CertIDs, id)
 	}
 	if len(r.CertIDs) == 0 {
-		return nil, errors.New("requestList is empty")
+		return errors.New("requestList is empty")
 	}
 	value, err := readExtensions(&tbs, tag2, oidNonce)
 	if err != nil {
-		return nil, fmt.Errorf("requestExtensions: %w", err)
+		return fmt.Errorf("requestExtensions: %w", err)
 	}
 	if value != nil {
 		if r.Nonce, err = readNonce(value); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return r, nil
+	return nil
 }
 
 // readExtensions reads the optional explicitly tagged Extensions that must end

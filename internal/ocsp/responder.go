@@ -2,15 +2,12 @@ package ocsp
 
 import (
 	"context"
-	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
-
-	"github.com/emmansun/gmsm/sm2"
-
-	"github.com/terrace-pki/terrace/internal/pki"
 )
 
 // Bounds of a responder.
@@ -19,9 +16,9 @@ const (
 	MaxValidity = 7 * 24 * time.Hour
 	// MaxAuthorities is the largest number of CA key generations of one responder.
 	MaxAuthorities = 1024
-	// DefaultCacheSize in responses, of some 1.5 KiB each.
-	DefaultCacheSize = 4096
-	maxCacheSize     = 1 << 20
+	// workTimeout bounds the look-up and the signature of one response, and the
+	// wait for them.
+	workTimeout = 10 * time.Second
 )
 
 // Config of a responder.
@@ -32,9 +29,9 @@ type Config struct {
 	// where the responder certificate ends. A source that is a copy may be older
 	// than it for no answer: then the responder says tryLater.
 	Validity time.Duration
-	// CacheSize is the number of signed responses that are kept: 0 means
-	// DefaultCacheSize, a negative number none.
-	CacheSize int
+	// Shared is common to the responders of a process; nil makes one with the
+	// defaults for this responder alone.
+	Shared *Shared
 	// Now is the clock, time.Now when nil.
 	Now func() time.Time
 }
@@ -44,8 +41,8 @@ type Responder struct {
 	source      Source
 	validity    time.Duration
 	now         func() time.Time
-	cache       *cache
-	authorities atomic.Pointer[[]*Authority]
+	shared      *Shared
+	authorities atomic.Pointer[map[issuerName]*Authority]
 }
 
 // NewResponder returns a responder that serves no CA yet; see Replace.
@@ -56,18 +53,17 @@ func NewResponder(c Config) (*Responder, error) {
 	if c.Validity < MinValidity || c.Validity > MaxValidity {
 		return nil, fmt.Errorf("new OCSP responder: validity is %s, want %s to %s", c.Validity, MinValidity, MaxValidity)
 	}
-	if c.CacheSize > maxCacheSize {
-		return nil, fmt.Errorf("new OCSP responder: cache size is %d, at most %d are allowed", c.CacheSize, maxCacheSize)
+	r := &Responder{source: c.Source, validity: c.Validity, now: c.Now, shared: c.Shared}
+	if r.shared == nil {
+		var err error
+		if r.shared, err = NewShared(SharedConfig{}); err != nil {
+			return nil, fmt.Errorf("new OCSP responder: %w", err)
+		}
 	}
-	size := max(c.CacheSize, 0)
-	if c.CacheSize == 0 {
-		size = DefaultCacheSize
-	}
-	r := &Responder{source: c.Source, validity: c.Validity, now: c.Now, cache: newCache(size)}
 	if r.now == nil {
 		r.now = time.Now
 	}
-	r.authorities.Store(new([]*Authority))
+	r.authorities.Store(&map[issuerName]*Authority{})
 	return r, nil
 }
 
@@ -77,17 +73,17 @@ func (r *Responder) Replace(authorities []*Authority) error {
 	if len(authorities) > MaxAuthorities {
 		return fmt.Errorf("replace OCSP authorities: are %d, at most %d are allowed", len(authorities), MaxAuthorities)
 	}
-	type name struct{ subject, key string }
-	seen := make(map[name]IssuerKey, len(authorities))
+	next := make(map[issuerName]*Authority, 3*len(authorities))
 	for _, a := range authorities {
-		n := name{string(a.issuer.nameHash[SHA256]), string(a.issuer.keyHash[SHA256])}
-		if other, ok := seen[n]; ok {
-			return fmt.Errorf("replace OCSP authorities: %v and %v have the same name and key; a CertID cannot tell them apart", other, a.key)
+		for h := SHA1; h <= SM3; h++ {
+			name, _ := nameOf(h, a.issuer.nameHash[h], a.issuer.keyHash[h])
+			if other, ok := next[name]; ok {
+				return fmt.Errorf("replace OCSP authorities: %v and %v have the same name and key; a CertID cannot tell them apart", other.key, a.key)
+			}
+			next[name] = a
 		}
-		seen[n] = a.key
 	}
-	copied := append([]*Authority(nil), authorities...)
-	r.authorities.Store(&copied)
+	r.authorities.Store(&next)
 	return nil
 }
 
@@ -106,6 +102,8 @@ type Meta struct {
 	Reusable bool
 	// Cached says that it was signed for an earlier request.
 	Cached bool
+	// Digest names the bytes of a Reusable response: SHA-256 in hexadecimal.
+	Digest string
 	// Err is why the response is no success, for logs; clients do not see it.
 	Err error
 }
@@ -116,8 +114,9 @@ type Meta struct {
 //   - unauthorized when no certificate in it is of a CA that is served, since
 //     nobody may sign for those (RFC 6960 §2.3, RFC 5019 §2.2.3);
 //   - tryLater when the source or the device fails, what the source knows is
-//     older than a response is valid, or the responder certificate is not valid
-//     now: each may be right a minute later;
+//     older than a response is valid, the responder certificate is not valid now,
+//     or too many wait to be signed (Meta.Err wraps [ErrOverload]): each may be
+//     right a minute later;
 //   - internalError when the signature does not verify;
 //   - else a BasicOCSPResponse with one answer for each CertID, in order.
 //
@@ -125,52 +124,110 @@ type Meta struct {
 // (RFC 6960 §4.2.2.2). In a request for certificates of several CAs, the first
 // CA that is served signs, and those of all others are unknown, for which a
 // client asks again with a request of their own.
+//
+// A response that was signed before is given out again while nothing has changed:
+// a status that the source has when Respond is called, or a newer one, is in every
+// response. The request is not kept.
 func (r *Responder) Respond(ctx context.Context, request []byte) ([]byte, Meta) {
-	req, err := ParseRequest(request)
-	if err != nil {
-		return fail(MalformedRequest, err)
+	var req Request
+	if err := req.parse(request); err != nil {
+		return fail(MalformedRequest, fmt.Errorf("parse OCSP request: %w", err))
 	}
-	authority := r.match(req.CertIDs)
-	if authority == nil {
+	a := r.match(req.CertIDs)
+	if a == nil {
 		return fail(Unauthorized, errors.New("respond to OCSP request: none of its issuers is served"))
 	}
-	// thisUpdate is before the look-up: the status was right then or later. And
-	// the look-up is before the cache, so that a revocation is seen at once. The
-	// time of the look-up is no part of the cache's key: what was signed as of an
-	// earlier time says so, and is valid until its own nextUpdate.
+	if req.Nonce != nil || len(req.CertIDs) > 1 {
+		return r.respondOnce(ctx, a, &req)
+	}
 	now := r.now()
-	asOf, err := r.source.AsOf(now)
-	if err != nil {
+	if _, err := r.source.AsOf(now); err != nil {
 		return fail(TryLater, fmt.Errorf("respond to OCSP request: %w", err))
 	}
-	statuses, err := r.statuses(ctx, authority, req.CertIDs)
-	if err != nil {
-		return fail(TryLater, fmt.Errorf("respond to OCSP request: %w", err))
+	id := req.CertIDs[0]
+	// The version is read before the status is looked up: what changes in between
+	// makes the version of the entry an old one.
+	version, settled := r.source.Version(id.Serial)
+	entry := r.shared.cache.get(r, &a.fingerprint, id.Raw, now)
+	if entry != nil && settled && entry.settled && entry.version == version {
+		return r.again(entry)
 	}
-	reusable := req.Nonce == nil && len(req.CertIDs) == 1 && statuses[0].State != Unknown
-	var key cacheKey
-	if reusable {
-		key = newCacheKey(authority, req.CertIDs[0], statuses[0])
-		if entry, ok := r.cache.get(key, now); ok {
-			meta := entry.meta
-			meta.Cached = true
-			return entry.response, meta
+	if !settled { // nobody else's look-up will do
+		return r.respondReusable(ctx, a, id, entry, version, settled)
+	}
+	return r.shared.flights.do(ctx, flightKey{a, string(id.Raw), version}, func() ([]byte, Meta) {
+		// Others wait for this too: it goes on when the first of them has left.
+		return r.respondReusable(context.WithoutCancel(ctx), a, id, entry, version, settled)
+	})
+}
+
+// again gives a response out that was signed before.
+func (r *Responder) again(entry *cacheEntry) ([]byte, Meta) {
+	r.shared.hits.Add(1)
+	meta := entry.meta
+	meta.Cached = true
+	return entry.response, meta
+}
+
+// respondReusable looks one certificate up. What entry has is right still if
+// the status is the same; it says as of when it was, and is valid until its own
+// nextUpdate.
+func (r *Responder) respondReusable(ctx context.Context, a *Authority, id CertID, entry *cacheEntry, version uint64, settled bool) ([]byte, Meta) {
+	ctx, cancel := context.WithTimeout(ctx, workTimeout)
+	defer cancel()
+	unknown := false
+	response, meta := r.in(ctx, r.shared.reusable, func() ([]byte, Meta) {
+		ids := []CertID{id}
+		now, asOf, statuses, err := r.lookUp(ctx, a, ids)
+		if err != nil {
+			return fail(TryLater, err)
 		}
-	}
-	response, meta := r.sign(authority, req, statuses, now, asOf)
-	if reusable && meta.Status == Successful {
-		meta.Reusable = true
-		r.cache.put(&cacheEntry{key: key, response: response, meta: meta})
+		if unknown = statuses[0].State == Unknown; unknown {
+			return nil, Meta{}
+		}
+		if entry != nil && entry.status.same(statuses[0]) && now.Before(entry.meta.RefreshAt) {
+			confirmed := *entry
+			confirmed.version, confirmed.settled = version, settled
+			r.shared.cache.put(&confirmed)
+			return r.again(&confirmed)
+		}
+		response, meta := r.sign(a, &Request{CertIDs: ids}, statuses, now, asOf)
+		if meta.Status == Successful {
+			digest := sha256.Sum256(response)
+			meta.Reusable, meta.Digest = true, hex.EncodeToString(digest[:])
+			r.shared.cache.put(&cacheEntry{certID: string(id.Raw), responder: r, certificate: a.fingerprint, version: version, settled: settled,
+				status: statuses[0], response: response, meta: meta})
+		}
+		return response, meta
+	})
+	if unknown {
+		// It may be issued in the next moment, and there is no end of serials that
+		// do not exist: they are signed beside the others, not in their place.
+		return r.respondOnce(ctx, a, &Request{CertIDs: []CertID{id}})
 	}
 	return response, meta
 }
 
-func newCacheKey(a *Authority, id CertID, s Status) cacheKey {
-	key := cacheKey{certificate: a.fingerprint, certID: string(id.Raw), state: s.State}
-	if s.State == Revoked {
-		key.revokedAt, key.reason = s.RevokedAt.Unix(), int(s.Reason)
+// respondOnce signs for one client alone.
+func (r *Responder) respondOnce(ctx context.Context, a *Authority, req *Request) ([]byte, Meta) {
+	ctx, cancel := context.WithTimeout(ctx, workTimeout)
+	defer cancel()
+	return r.in(ctx, r.shared.single, func() ([]byte, Meta) {
+		now, asOf, statuses, err := r.lookUp(ctx, a, req.CertIDs)
+		if err != nil {
+			return fail(TryLater, err)
+		}
+		return r.sign(a, req, statuses, now, asOf)
+	})
+}
+
+// in does the work in a lane.
+func (r *Responder) in(ctx context.Context, l *lane, work func() ([]byte, Meta)) ([]byte, Meta) {
+	if err := l.enter(ctx); err != nil {
+		return fail(TryLater, fmt.Errorf("respond to OCSP request: %w", err))
 	}
-	return key
+	defer l.leave()
+	return work()
 }
 
 func fail(status ResponseStatus, err error) ([]byte, Meta) {
@@ -181,67 +238,28 @@ func fail(status ResponseStatus, err error) ([]byte, Meta) {
 func (r *Responder) match(ids []CertID) *Authority {
 	authorities := *r.authorities.Load()
 	for _, id := range ids {
-		for _, a := range authorities {
-			if a.issuer.Match(id) {
-				return a
-			}
+		if name, ok := nameOf(id.Hash, id.NameHash, id.KeyHash); ok && authorities[name] != nil {
+			return authorities[name]
 		}
 	}
 	return nil
 }
 
-func (r *Responder) statuses(ctx context.Context, a *Authority, ids []CertID) ([]Status, error) {
-	statuses := make([]Status, len(ids))
+// lookUp reads the statuses, and the time as of which they are right: it is read
+// before them, so that they were right then or later.
+func (r *Responder) lookUp(ctx context.Context, a *Authority, ids []CertID) (now, asOf time.Time, statuses []Status, err error) {
+	now = r.now()
+	if asOf, err = r.source.AsOf(now); err != nil {
+		return now, asOf, nil, fmt.Errorf("respond to OCSP request: %w", err)
+	}
+	statuses = make([]Status, len(ids))
 	for i, id := range ids {
 		if id.Serial == "" || !a.issuer.Match(id) {
 			continue // Unknown
 		}
-		var err error
 		if statuses[i], err = r.source.Status(ctx, a.key, id.Serial); err != nil {
-			return nil, fmt.Errorf("look up status: %w", err)
+			return now, asOf, nil, fmt.Errorf("respond to OCSP request: look up status: %w", err)
 		}
 	}
-	return statuses, nil
-}
-
-func (r *Responder) sign(a *Authority, req *Request, statuses []Status, now, asOf time.Time) ([]byte, Meta) {
-	if asOf.After(now) { // the clock was set back
-		asOf = now
-	}
-	producedAt, thisUpdate := now.UTC().Truncate(time.Second), asOf.UTC().Truncate(time.Second)
-	nextUpdate := thisUpdate.Add(r.validity)
-	if !now.Before(nextUpdate) {
-		return fail(TryLater, fmt.Errorf("sign OCSP response: the statuses are those of %s, and a response is valid for %s: what is known must be brought up to date",
-			thisUpdate.Format(time.RFC3339), r.validity))
-	}
-	if end := a.certificate.NotAfter.UTC(); end.Before(nextUpdate) {
-		nextUpdate = end
-	}
-	if now.Before(a.certificate.NotBefore) || !producedAt.Before(nextUpdate) {
-		return fail(TryLater, fmt.Errorf("sign OCSP response: responder certificate of %s is valid from %s to %s, not now", a.key.Authority,
-			a.certificate.NotBefore.UTC().Format(time.RFC3339), a.certificate.NotAfter.UTC().Format(time.RFC3339)))
-	}
-	data := responseData{keyID: a.keyID, producedAt: producedAt, nonce: req.Nonce, responses: make([]SingleResponse, len(statuses))}
-	meta := Meta{Status: Successful, States: make([]State, len(statuses)), ThisUpdate: thisUpdate, NextUpdate: nextUpdate,
-		RefreshAt: producedAt.Add(nextUpdate.Sub(producedAt) / 2)}
-	for i, s := range statuses {
-		data.responses[i] = SingleResponse{CertID: req.CertIDs[i], Status: s, ThisUpdate: thisUpdate, NextUpdate: nextUpdate}
-		meta.States[i] = s.State
-	}
-	tbs, err := data.marshal()
-	if err != nil {
-		return fail(InternalError, fmt.Errorf("encode OCSP response: %w", err))
-	}
-	signature, err := a.signer.SignMessage(rand.Reader, tbs, sm2.DefaultSM2SignerOpts)
-	if err != nil {
-		return fail(TryLater, fmt.Errorf("sign OCSP response: %w", err))
-	}
-	if !pki.VerifySignature(a.public, tbs, signature) {
-		return fail(InternalError, errors.New("sign OCSP response: the signature does not verify under the responder's key; the device may be faulty"))
-	}
-	response, err := assemble(tbs, signature, a.certificate.Raw)
-	if err != nil {
-		return fail(InternalError, fmt.Errorf("encode OCSP response: %w", err))
-	}
-	return response, meta
+	return now, asOf, statuses, nil
 }

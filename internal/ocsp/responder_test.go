@@ -31,19 +31,28 @@ const (
 type world struct {
 	ca, other *ocsptest.CA
 	source    *ocsptest.Source
+	shared    *ocsp.Shared
 	responder *ocsp.Responder
 	now       time.Time
 }
 
 func newWorld(t testing.TB, cacheSize int) *world {
 	t.Helper()
-	w := &world{ca: ocsptest.NewCA(t, "a", start), other: ocsptest.NewCA(t, "b", start), source: &ocsptest.Source{}, now: start}
+	return newWorldOn(t, &ocsptest.Source{}, ocsp.SharedConfig{CacheEntries: cacheSize})
+}
+
+func newWorldOn(t testing.TB, source *ocsptest.Source, c ocsp.SharedConfig) *world {
+	t.Helper()
+	w := &world{ca: ocsptest.NewCA(t, "a", start), other: ocsptest.NewCA(t, "b", start), source: source, now: start}
 	w.source.Set(w.ca.Key, issued, ocsp.Status{State: ocsp.Good})
 	w.source.Set(w.other.Key, issued, ocsp.Status{State: ocsp.Good})
 	w.source.Set(w.ca.Key, revoked, ocsp.Status{State: ocsp.Revoked, RevokedAt: start.Add(-time.Hour), Reason: pki.ReasonKeyCompromise})
 	w.source.Set(w.ca.Key, abandoned, ocsp.Status{State: ocsp.Revoked, RevokedAt: start.Add(-time.Hour), Reason: pki.ReasonCessationOfOperation})
 	var err error
-	w.responder, err = ocsp.NewResponder(ocsp.Config{Source: w.source, Validity: time.Hour, CacheSize: cacheSize, Now: func() time.Time { return w.now }})
+	if w.shared, err = ocsp.NewShared(c); err != nil {
+		t.Fatal(err)
+	}
+	w.responder, err = ocsp.NewResponder(ocsp.Config{Source: w.source, Validity: time.Hour, Shared: w.shared, Now: func() time.Time { return w.now }})
 	if err != nil {
 		t.Fatal(err)
 	}

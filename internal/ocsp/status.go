@@ -49,6 +49,11 @@ type Status struct {
 	Reason    pki.Reason
 }
 
+// same says whether a response for s is one for o too: times are of whole seconds.
+func (s Status) same(o Status) bool {
+	return s.State == o.State && s.RevokedAt.Unix() == o.RevokedAt.Unix() && s.Reason == o.Reason
+}
+
 // Source knows the status of every serial of the CAs that a responder serves.
 //
 // Status answers Unknown, without error, for a serial that was never used, is
@@ -62,7 +67,13 @@ type Status struct {
 // this call, which is thisUpdate of the responses (RFC 6960 §2.4): now for a source
 // that is the record itself, an earlier time for a copy of it. An error means
 // that it is not known, as while a copy is made for the first time.
+//
+// Version tells without waiting whether a status may have changed: between two
+// calls that return the same version, both settled, Status returned the same for
+// this serial of every issuer. A source that is written by others too is never
+// settled, and is asked for the status on each request. See [Changes].
 type Source interface {
 	AsOf(now time.Time) (time.Time, error)
 	Status(ctx context.Context, issuer IssuerKey, serial pki.Serial) (Status, error)
+	Version(serial pki.Serial) (version uint64, settled bool)
 }

@@ -64,9 +64,15 @@ func readError(what string, err error) error {
 // setAge says how long a cache may keep the answer (RFC 5019 §6.2): max-age
 // for those that know it, Expires for those that do not.
 func (h *Handler) setAge(header http.Header, age time.Duration, expires time.Time) {
+	control, until := validity(age, expires)
+	header.Set("Cache-Control", control)
+	header.Set("Expires", until)
+}
+
+// validity is Cache-Control and Expires.
+func validity(age time.Duration, expires time.Time) (control, until string) {
 	seconds := int64(max(age, 0) / time.Second)
-	header.Set("Cache-Control", fmt.Sprintf("max-age=%d, public, no-transform, must-revalidate", seconds))
-	header.Set("Expires", expires.UTC().Format(http.TimeFormat))
+	return "max-age=" + strconv.FormatInt(seconds, 10) + ", public, no-transform, must-revalidate", expires.UTC().Format(http.TimeFormat)
 }
 
 func etag(b []byte) string {

@@ -12,7 +12,7 @@ import (
 	"github.com/go-logr/logr"
 )
 
-// requestTimeout bounds the look-ups and the signature of one request.
+// requestTimeout bounds the reading of one file; an OCSP responder has bounds of its own.
 const requestTimeout = 10 * time.Second
 
 // Config of the handler of one validation service.
@@ -91,9 +91,7 @@ func split(path, base string) (k kind, rest string) {
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	begin := time.Now()
 	k, rest := split(r.URL.Path, h.base)
-	ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
-	defer cancel()
-	result, err := h.serve(w, r.WithContext(ctx), k, rest)
+	result, err := h.serve(w, r, k, rest)
 	if err != nil {
 		if r.Context().Err() != nil { // then a failed look-up is the client's doing
 			err = fmt.Errorf("%w: %w", errClientGone, err)
@@ -122,13 +120,16 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, k kind, rest str
 	if !read && (k != kindOCSP || r.Method != http.MethodPost) {
 		return "", errMethod
 	}
-	switch k {
-	case kindCRL:
-		err = h.serveCRL(w, r, rest)
-	case kindCA:
-		err = h.serveCA(w, r, rest)
-	default:
+	if k == kindOCSP {
 		return h.serveOCSP(w, r, rest)
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
+	defer cancel()
+	r = r.WithContext(ctx)
+	if k == kindCRL {
+		err = h.serveCRL(w, r, rest)
+	} else {
+		err = h.serveCA(w, r, rest)
 	}
 	if err == nil {
 		h.note(k, false, nil)
@@ -141,7 +142,7 @@ func (h *Handler) note(k kind, failed bool, err error) {
 	switch {
 	case failed && !h.failing[k].Swap(true):
 		h.log.Error(err, "validation service fails; trying on", "base", h.base, "kind", k)
-	case err == nil && h.failing[k].CompareAndSwap(true, false):
+	case !failed && err == nil && h.failing[k].Load() && h.failing[k].CompareAndSwap(true, false):
 		h.log.Info("validation service answers again", "base", h.base, "kind", k)
 	}
 }

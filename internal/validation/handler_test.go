@@ -35,6 +35,8 @@ type catalog struct {
 	crl CRL
 	cer []byte
 	err error
+	// entered and release hold CACertificate up, unless they are nil.
+	entered, release chan struct{}
 }
 
 func (c *catalog) CRL(_ context.Context, ca CAName, shard int32) (CRL, error) {
@@ -45,6 +47,10 @@ func (c *catalog) CRL(_ context.Context, ca CAName, shard int32) (CRL, error) {
 }
 
 func (c *catalog) CACertificate(_ context.Context, ca CAName) ([]byte, error) {
+	if c.entered != nil {
+		c.entered <- struct{}{}
+		<-c.release
+	}
 	if c.err == nil && ca != c.ca {
 		return nil, ErrNotFound
 	}
@@ -328,7 +334,7 @@ func TestMetrics(t *testing.T) {
 	w.do("GET", "/crl/businessca-a-g1-s0.crl", nil)
 	w.do("GET", "/ca/businessca-zz-g1.cer", nil)
 	w.do("GET", "/etc/passwd", nil)
-	want := `# HELP terrace_validation_requests_total Requests to the validation services, by kind (ocsp, crl, ca, other) and result: the certificate's status or the OCSP error; else ok or the HTTP error.
+	want := `# HELP terrace_validation_requests_total Requests to the validation services, by kind (ocsp, crl, ca, other) and result: the certificate's status, the OCSP error, or shed when too many waited; else ok or the HTTP error.
 # TYPE terrace_validation_requests_total counter
 terrace_validation_requests_total{kind="ca",result="not_found"} 1
 terrace_validation_requests_total{kind="crl",result="ok"} 1

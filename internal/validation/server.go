@@ -27,16 +27,17 @@ const (
 	maxConnections    = 2048
 	shutdownTimeout   = 10 * time.Second
 
-	// DefaultConcurrency of OCSP requests, and of all others.
+	// DefaultConcurrency of downloads.
 	DefaultConcurrency = 256
 	maxServices        = 256
 )
 
 // ServerConfig of a Server.
 type ServerConfig struct {
-	// Concurrency bounds the OCSP requests that are answered at a time, and,
-	// apart from them, the downloads: slow readers of CRLs must not stop OCSP.
-	// Those above it get 503. 0 means DefaultConcurrency.
+	// Concurrency bounds the downloads at a time; those above it get 503. OCSP
+	// has none: connections and the length of a request are bounded here, and
+	// look-ups and signatures in the responder, which sheds in OCSP's own words.
+	// 0 means DefaultConcurrency.
 	Concurrency int
 	Metrics     *Metrics
 	Log         logr.Logger
@@ -45,9 +46,9 @@ type ServerConfig struct {
 // Server serves several validation services on one listener, each below its
 // base path. All methods may be used concurrently, also while it serves.
 type Server struct {
-	metrics         *Metrics
-	log             logr.Logger
-	ocsp, downloads chan struct{}
+	metrics   *Metrics
+	log       logr.Logger
+	downloads chan struct{}
 
 	mu       sync.Mutex // for writers of services
 	services atomic.Pointer[[]service]
@@ -64,7 +65,7 @@ func NewServer(c ServerConfig) *Server {
 	if n <= 0 {
 		n = DefaultConcurrency
 	}
-	s := &Server{metrics: c.Metrics, log: c.Log, ocsp: make(chan struct{}, n), downloads: make(chan struct{}, n)}
+	s := &Server{metrics: c.Metrics, log: c.Log, downloads: make(chan struct{}, n)}
 	if s.metrics == nil {
 		s.metrics = NewMetrics(nil)
 	}
@@ -112,13 +113,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			continue
 		}
 		k, _ := split(r.URL.Path, v.handler.base)
-		lane := s.downloads
 		if k == kindOCSP {
-			lane = s.ocsp
+			v.handler.ServeHTTP(w, r)
+			return
 		}
 		select {
-		case lane <- struct{}{}:
-			defer func() { <-lane }()
+		case s.downloads <- struct{}{}:
+			defer func() { <-s.downloads }()
 			v.handler.ServeHTTP(w, r)
 		default:
 			s.refuse(w, k, errBusy)

@@ -133,11 +133,19 @@ func TestServerBoundsAndStops(t *testing.T) {
 		first <- r.StatusCode
 	}()
 	<-slow.entered
-	if status, text := get(t, url+"/ocsp/MA=="); status != 503 || !strings.Contains(text, "Too many") {
-		t.Errorf("second OCSP request: status %d, %s", status, text)
+	w.catalog.entered, w.catalog.release = make(chan struct{}), make(chan struct{})
+	download := make(chan int, 1)
+	go func() {
+		status, _ := get(t, url+"/ca/businessca-a-g1.cer")
+		download <- status
+	}()
+	<-w.catalog.entered
+	if status, text := get(t, url+"/ca/businessca-a-g1.cer"); status != 503 || !strings.Contains(text, "Too many") {
+		t.Errorf("second download: status %d, %s", status, text)
 	}
-	if status, _ := get(t, url+"/ca/businessca-a-g1.cer"); status != 200 {
-		t.Errorf("download while OCSP is full: status %d", status)
+	close(w.catalog.release)
+	if status := <-download; status != 200 {
+		t.Errorf("first download while an OCSP request is under way: status %d", status)
 	}
 	stopped := make(chan error, 1)
 	go func() { stopped <- stop() }()

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -133,6 +134,9 @@ func create(t testing.TB, template, parent *smx509.Certificate, key, signer *sm2
 
 // Source keeps statuses in memory.
 type Source struct {
+	// Changes hears of each Set; nil: the source is never settled.
+	Changes *ocsp.Changes
+
 	mu       sync.Mutex
 	statuses map[ocsp.IssuerKey]map[pki.Serial]ocsp.Status
 	err      error
@@ -143,6 +147,9 @@ var _ ocsp.Source = (*Source)(nil)
 
 // Set makes s the status of a serial.
 func (s *Source) Set(issuer ocsp.IssuerKey, serial pki.Serial, status ocsp.Status) {
+	if s.Changes != nil {
+		defer s.Changes.Begin(slices.Values([]pki.Serial{serial}))()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.statuses == nil {
@@ -177,6 +184,14 @@ func (s *Source) AsOf(now time.Time) (time.Time, error) {
 		return now, nil
 	}
 	return s.asOf, nil
+}
+
+// Version implements ocsp.Source.
+func (s *Source) Version(serial pki.Serial) (uint64, bool) {
+	if s.Changes == nil {
+		return 0, false
+	}
+	return s.Changes.Version(serial)
 }
 
 // Status implements ocsp.Source.
