@@ -141,7 +141,7 @@ func (r *Responder) Respond(ctx context.Context, request []byte) ([]byte, Meta) 
 		return r.respondOnce(ctx, a, &req)
 	}
 	now := r.now()
-	if _, err := r.source.AsOf(now); err != nil {
+	if _, err := r.source.AsOf(now); err != nil { // what is cached is as of an earlier time, and says so
 		return fail(TryLater, fmt.Errorf("respond to OCSP request: %w", err))
 	}
 	id := req.CertIDs[0]
@@ -175,49 +175,44 @@ func (r *Responder) again(entry *cacheEntry) ([]byte, Meta) {
 func (r *Responder) respondReusable(ctx context.Context, a *Authority, id CertID, entry *cacheEntry, version uint64, settled bool) ([]byte, Meta) {
 	ctx, cancel := context.WithTimeout(ctx, workTimeout)
 	defer cancel()
-	unknown := false
-	response, meta := r.in(ctx, r.shared.reusable, func() ([]byte, Meta) {
-		ids := []CertID{id}
-		now, asOf, statuses, err := r.lookUp(ctx, a, ids)
-		if err != nil {
-			return fail(TryLater, err)
-		}
-		if unknown = statuses[0].State == Unknown; unknown {
-			return nil, Meta{}
-		}
-		if entry != nil && entry.status.same(statuses[0]) && now.Before(entry.meta.RefreshAt) {
-			confirmed := *entry
-			confirmed.version, confirmed.settled = version, settled
-			r.shared.cache.put(&confirmed)
-			return r.again(&confirmed)
-		}
-		response, meta := r.sign(a, &Request{CertIDs: ids}, statuses, now, asOf)
-		if meta.Status == Successful {
-			digest := sha256.Sum256(response)
-			meta.Reusable, meta.Digest = true, hex.EncodeToString(digest[:])
-			r.shared.cache.put(&cacheEntry{certID: string(id.Raw), responder: r, certificate: a.fingerprint, version: version, settled: settled,
-				status: statuses[0], response: response, meta: meta})
-		}
-		return response, meta
-	})
-	if unknown {
+	ids := []CertID{id}
+	statuses, asOf, err := r.lookUp(ctx, a, ids)
+	if err != nil {
+		return fail(TryLater, err)
+	}
+	status := statuses[0]
+	if status.State == Unknown {
 		// It may be issued in the next moment, and there is no end of serials that
 		// do not exist: they are signed beside the others, not in their place.
-		return r.respondOnce(ctx, a, &Request{CertIDs: []CertID{id}})
+		return r.in(ctx, r.shared.single, func() ([]byte, Meta) { return r.sign(a, &Request{CertIDs: ids}, statuses, asOf) })
+	}
+	if entry != nil && entry.status.same(status) && r.now().Before(entry.meta.RefreshAt) {
+		confirmed := *entry
+		confirmed.version, confirmed.settled = version, settled
+		r.shared.cache.put(&confirmed)
+		return r.again(&confirmed)
+	}
+	response, meta := r.in(ctx, r.shared.reusable, func() ([]byte, Meta) { return r.sign(a, &Request{CertIDs: ids}, statuses, asOf) })
+	if meta.Status == Successful {
+		digest := sha256.Sum256(response)
+		meta.Reusable, meta.Digest = true, hex.EncodeToString(digest[:])
+		r.shared.cache.put(&cacheEntry{certID: string(id.Raw), responder: r, certificate: a.fingerprint, version: version, settled: settled,
+			status: status, response: response, meta: meta})
 	}
 	return response, meta
 }
 
-// respondOnce signs for one client alone.
+// respondOnce signs for one client alone. It looks nothing up while it has no
+// place: that is the others'.
 func (r *Responder) respondOnce(ctx context.Context, a *Authority, req *Request) ([]byte, Meta) {
 	ctx, cancel := context.WithTimeout(ctx, workTimeout)
 	defer cancel()
 	return r.in(ctx, r.shared.single, func() ([]byte, Meta) {
-		now, asOf, statuses, err := r.lookUp(ctx, a, req.CertIDs)
+		statuses, asOf, err := r.lookUp(ctx, a, req.CertIDs)
 		if err != nil {
 			return fail(TryLater, err)
 		}
-		return r.sign(a, req, statuses, now, asOf)
+		return r.sign(a, req, statuses, asOf)
 	})
 }
 
@@ -245,12 +240,15 @@ func (r *Responder) match(ids []CertID) *Authority {
 	return nil
 }
 
-// lookUp reads the statuses, and the time as of which they are right: it is read
-// before them, so that they were right then or later.
-func (r *Responder) lookUp(ctx context.Context, a *Authority, ids []CertID) (now, asOf time.Time, statuses []Status, err error) {
-	now = r.now()
-	if asOf, err = r.source.AsOf(now); err != nil {
-		return now, asOf, nil, fmt.Errorf("respond to OCSP request: %w", err)
+// lookUp reads the statuses, and before them the time as of which they are
+// right: they were right then or later.
+func (r *Responder) lookUp(ctx context.Context, a *Authority, ids []CertID) (statuses []Status, asOf time.Time, err error) {
+	if err := r.shared.lookUps.enter(ctx); err != nil {
+		return nil, asOf, fmt.Errorf("respond to OCSP request: look up status: %w", err)
+	}
+	defer r.shared.lookUps.leave()
+	if asOf, err = r.source.AsOf(r.now()); err != nil {
+		return nil, asOf, fmt.Errorf("respond to OCSP request: %w", err)
 	}
 	statuses = make([]Status, len(ids))
 	for i, id := range ids {
@@ -258,8 +256,8 @@ func (r *Responder) lookUp(ctx context.Context, a *Authority, ids []CertID) (now
 			continue // Unknown
 		}
 		if statuses[i], err = r.source.Status(ctx, a.key, id.Serial); err != nil {
-			return now, asOf, nil, fmt.Errorf("respond to OCSP request: look up status: %w", err)
+			return nil, asOf, fmt.Errorf("respond to OCSP request: look up status: %w", err)
 		}
 	}
-	return now, asOf, statuses, nil
+	return statuses, asOf, nil
 }

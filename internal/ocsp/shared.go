@@ -20,6 +20,9 @@ const (
 var (
 	DefaultReusable = Lane{Concurrency: 16, Queue: 128, Wait: time.Second}
 	DefaultSingle   = Lane{Concurrency: 4, Queue: 16, Wait: time.Second}
+	// DefaultLookUps has room for every connection: a look-up is short, and
+	// whoever asks for serials that do not exist must not shed the others.
+	DefaultLookUps = Lane{Concurrency: 16, Queue: 4096, Wait: time.Second}
 )
 
 // SharedConfig bounds what the responders of one process use together. Zero
@@ -34,6 +37,8 @@ type SharedConfig struct {
 	// one client alone: with a nonce, for several certificates, or for one that
 	// is unknown. Whoever floods one lane leaves the other as it is.
 	Reusable, Single Lane
+	// LookUps bounds the questions to the source, of all of them together.
+	LookUps Lane
 }
 
 // Shared is what the responders of one process share: signed responses, and the
@@ -41,6 +46,7 @@ type SharedConfig struct {
 type Shared struct {
 	cache            *cache
 	reusable, single *lane
+	lookUps          *lane
 	flights          flights
 	hits, signed     atomic.Uint64
 }
@@ -62,13 +68,19 @@ func NewShared(c SharedConfig) (*Shared, error) {
 	if c.Single == (Lane{}) {
 		c.Single = DefaultSingle
 	}
+	if c.LookUps == (Lane{}) {
+		c.LookUps = DefaultLookUps
+	}
+	if err := c.LookUps.check("OCSP look-ups"); err != nil {
+		return nil, err
+	}
 	if err := c.Reusable.check("OCSP requests for reusable responses"); err != nil {
 		return nil, err
 	}
 	if err := c.Single.check("OCSP requests for responses of one client"); err != nil {
 		return nil, err
 	}
-	return &Shared{cache: newCache(max(c.CacheEntries, 0), c.CacheBytes), reusable: newLane(c.Reusable), single: newLane(c.Single),
+	return &Shared{cache: newCache(max(c.CacheEntries, 0), c.CacheBytes), reusable: newLane(c.Reusable), single: newLane(c.Single), lookUps: newLane(c.LookUps),
 		flights: flights{open: map[flightKey]*flight{}}}, nil
 }
 
@@ -77,8 +89,8 @@ type Usage struct {
 	// Hits were answered with a response signed before, Signed signed.
 	Hits, Signed uint64
 	// Entries and Bytes are what the cache keeps now, about.
-	Entries, Bytes   int
-	Reusable, Single LaneUsage
+	Entries, Bytes            int
+	Reusable, Single, LookUps LaneUsage
 }
 
 // LaneUsage of one lane.
@@ -91,7 +103,7 @@ type LaneUsage struct {
 
 // Usage returns the numbers as they are now.
 func (s *Shared) Usage() Usage {
-	u := Usage{Hits: s.hits.Load(), Signed: s.signed.Load(), Reusable: s.reusable.usage(), Single: s.single.usage()}
+	u := Usage{Hits: s.hits.Load(), Signed: s.signed.Load(), Reusable: s.reusable.usage(), Single: s.single.usage(), LookUps: s.lookUps.usage()}
 	u.Entries, u.Bytes = s.cache.usage()
 	return u
 }

@@ -35,7 +35,8 @@ func (a *Authority) sign(tbs []byte) ([]byte, error) {
 	return nil, errBadSignature
 }
 
-func (r *Responder) sign(a *Authority, req *Request, statuses []Status, now, asOf time.Time) ([]byte, Meta) {
+func (r *Responder) sign(a *Authority, req *Request, statuses []Status, asOf time.Time) ([]byte, Meta) {
+	now := r.now()
 	if asOf.After(now) { // the clock was set back
 		asOf = now
 	}

@@ -20,8 +20,8 @@ func NewOCSPMetrics(shared *ocsp.Shared) *OCSPMetrics {
 	return &OCSPMetrics{shared: shared,
 		hits:      prometheus.NewDesc("terrace_ocsp_cache_hits_total", "OCSP requests answered with a response that was signed before.", nil, nil),
 		signed:    prometheus.NewDesc("terrace_ocsp_signatures_total", "OCSP responses signed.", nil, nil),
-		shed:      prometheus.NewDesc("terrace_ocsp_shed_total", "OCSP requests answered with tryLater because too many waited, by lane: reusable, or single for those with a nonce, for several certificates or for unknown ones.", lane, nil),
-		waiting:   prometheus.NewDesc("terrace_ocsp_waiting", "OCSP requests that wait to be signed now, by lane.", lane, nil),
+		shed:      prometheus.NewDesc("terrace_ocsp_shed_total", "OCSP requests answered with tryLater because too many waited, by lane: reusable; single for those with a nonce, for several certificates or for unknown ones; lookup before either.", lane, nil),
+		waiting:   prometheus.NewDesc("terrace_ocsp_waiting", "OCSP requests that wait now, by lane.", lane, nil),
 		entries:   prometheus.NewDesc("terrace_ocsp_cache_entries", "Signed OCSP responses that are kept.", nil, nil),
 		usedBytes: prometheus.NewDesc("terrace_ocsp_cache_bytes", "Memory of the signed OCSP responses that are kept, about.", nil, nil),
 	}
@@ -44,7 +44,7 @@ func (m *OCSPMetrics) Collect(c chan<- prometheus.Metric) {
 	put(m.signed, prometheus.CounterValue, float64(u.Signed))
 	put(m.entries, prometheus.GaugeValue, float64(u.Entries))
 	put(m.usedBytes, prometheus.GaugeValue, float64(u.Bytes))
-	for name, l := range map[string]ocsp.LaneUsage{"reusable": u.Reusable, "single": u.Single} {
+	for name, l := range map[string]ocsp.LaneUsage{"reusable": u.Reusable, "single": u.Single, "lookup": u.LookUps} {
 		put(m.shed, prometheus.CounterValue, float64(l.Shed), name)
 		put(m.waiting, prometheus.GaugeValue, float64(l.Waiting), name)
 	}
