@@ -16,7 +16,12 @@ import (
 )
 
 // benchLoad is how much one bench does.
-type benchLoad struct{ n, callers, batch int }
+type benchLoad struct {
+	n, callers, batch int
+	// mode is of a bench that asks a validation node, node is where it is.
+	mode string
+	node bench.OCSPNode
+}
 
 type measure func(context.Context, *bench.Stage, benchLoad) (bench.Result, error)
 
@@ -40,6 +45,7 @@ hold everywhere. The bench has a CA of its own, so that nobody's certificates ar
 touched; on a ledger it takes over, so give it one of its own.`,
 		Example: `  terrace bench issue --dir /tmp/bench -n 20000
   terrace bench revoke --dir /tmp/bench -n 1000 && terrace bench crl --dir /tmp/bench
+  terrace bench ocsp --dir /tmp/bench && terrace bench ocsp --dir /tmp/bench --mode live -n 20000
   terrace bench issue --ledger postgresql:///bench --dir /tmp/bench --json`}
 	f := cmd.PersistentFlags()
 	f.StringVar(&o.dir, "dir", "", "folder of the bench: keystore, root, and the ledger unless --ledger names one")
@@ -60,19 +66,22 @@ touched; on a ledger it takes over, so give it one of its own.`,
 		if load.batch > 0 {
 			c.Flags().IntVar(&load.batch, "batch", load.batch, "certificates that a caller asks for at once, 1 to 256")
 		}
+		if load.mode != "" {
+			c.Flags().StringVar(&load.mode, "mode", load.mode, "cached: signed before; live: signed for the first time; nonce: with a nonce each; revoked: until a revocation shows")
+		}
 		cmd.AddCommand(c)
 	}
-	add("issue", "Issue certificates", benchLoad{10000, 4, 256}, func(ctx context.Context, s *bench.Stage, l benchLoad) (bench.Result, error) {
+	add("issue", "Issue certificates", benchLoad{n: 10000, callers: 4, batch: 256}, func(ctx context.Context, s *bench.Stage, l benchLoad) (bench.Result, error) {
 		raw, err := bench.MeasureRaw()
 		if err != nil {
 			return bench.Result{}, err
 		}
 		return s.Issue(ctx, l.n, l.batch, l.callers, raw)
 	})
-	add("lookup", "Read the status of certificates by serial number", benchLoad{100000, 8, 0}, func(ctx context.Context, s *bench.Stage, l benchLoad) (bench.Result, error) {
+	add("lookup", "Read the status of certificates by serial number", benchLoad{n: 100000, callers: 8}, func(ctx context.Context, s *bench.Stage, l benchLoad) (bench.Result, error) {
 		return s.Lookup(ctx, l.n, l.callers)
 	})
-	add("revoke", "Revoke certificates", benchLoad{1000, 8, 0}, func(ctx context.Context, s *bench.Stage, l benchLoad) (bench.Result, error) {
+	add("revoke", "Revoke certificates", benchLoad{n: 1000, callers: 8}, func(ctx context.Context, s *bench.Stage, l benchLoad) (bench.Result, error) {
 		return s.Revoke(ctx, l.n, l.callers)
 	})
 	add("crl", "Sign the revocation list of every shard", benchLoad{}, func(ctx context.Context, s *bench.Stage, _ benchLoad) (bench.Result, error) {
@@ -89,6 +98,9 @@ touched; on a ledger it takes over, so give it one of its own.`,
 	fill.Flags().IntVarP(&prefill.n, "operations", "n", prefill.n, "certificates")
 	fill.Flags().Int64Var(&revoked, "revoked", 0, "how many of them are revoked")
 	cmd.AddCommand(fill)
+	add("ocsp", "Ask a validation node, over HTTP in this process", benchLoad{n: 100000, callers: 16, mode: string(bench.OCSPCached)}, func(ctx context.Context, s *bench.Stage, l benchLoad) (bench.Result, error) {
+		return s.OCSP(ctx, l.node, bench.OCSPMode(l.mode), l.n, l.callers)
+	})
 	return cmd
 }
 
@@ -110,7 +122,13 @@ func (o *benchOptions) run(cmd *cobra.Command, load benchLoad, measure measure) 
 		c.KeystoreDir = filepath.Join(o.dir, "keystore")
 		c.PasswordFile = filepath.Join(o.dir, "keystore-password")
 	}
-	stage, closeAll, err := app.OpenBench(cmd.Context(), c, filepath.Join(o.dir, "root"), o.shards)
+	var stage *bench.Stage
+	var closeAll func() error
+	if root := filepath.Join(o.dir, "root"); load.mode == "" {
+		stage, closeAll, err = app.OpenBench(cmd.Context(), c, root, o.shards)
+	} else {
+		stage, load.node, closeAll, err = app.OpenBenchNode(cmd.Context(), c, root, o.shards, filepath.Join(o.dir, "replica.db"))
+	}
 	if err != nil {
 		return err
 	}

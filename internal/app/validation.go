@@ -11,6 +11,7 @@ import (
 
 	"github.com/emmansun/gmsm/smx509"
 	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/terrace-pki/terrace/internal/authority"
@@ -51,7 +52,7 @@ type servedService struct {
 	responder *ocsp.Responder
 }
 
-func newValidationServer(address string, source ocsp.Source, catalog func(id string) validation.Catalog, log logr.Logger) (*validationServer, error) {
+func newValidationServer(address string, source ocsp.Source, catalog func(id string) validation.Catalog, registry prometheus.Registerer, log logr.Logger) (*validationServer, error) {
 	l, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("--validation-address: %w", err)
@@ -60,8 +61,8 @@ func newValidationServer(address string, source ocsp.Source, catalog func(id str
 	if err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
-	m := validation.NewMetrics(metrics.Registry)
-	metrics.Registry.MustRegister(validation.NewOCSPMetrics(shared))
+	m := validation.NewMetrics(registry)
+	registry.MustRegister(validation.NewOCSPMetrics(shared))
 	log = log.WithName("validation")
 	return &validationServer{server: validation.NewServer(validation.ServerConfig{Metrics: m, Log: log}), listener: l, metrics: m, log: log,
 		source: source, shared: shared, catalog: catalog, services: map[string]*servedService{}}, nil
@@ -69,7 +70,7 @@ func newValidationServer(address string, source ocsp.Source, catalog func(id str
 
 // newValidation answers beside the ledger, for the services with a device of this process.
 func newValidation(address string, store authority.Store, authorities *authority.Service, responders *responder.Service, log logr.Logger) (*validationServer, error) {
-	v, err := newValidationServer(address, ledgerSource{store}, func(id string) validation.Catalog { return ledgerCatalog(id, store, authorities) }, log)
+	v, err := newValidationServer(address, ledgerSource{store}, func(id string) validation.Catalog { return ledgerCatalog(id, store, authorities) }, metrics.Registry, log)
 	if err != nil {
 		return nil, err
 	}

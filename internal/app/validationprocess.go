@@ -82,7 +82,7 @@ func RunValidation(ctx context.Context, c ValidationConfig, log logr.Logger) (er
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
-	s, err := newReplicaServer(c.ValidationAddress, store, log)
+	s, err := newReplicaServer(c.ValidationAddress, store, metrics.Registry, log)
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}

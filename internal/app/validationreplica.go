@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/terrace-pki/terrace/internal/device"
 	"github.com/terrace-pki/terrace/internal/replica"
@@ -21,12 +22,12 @@ type replicaServer struct {
 	config atomic.Pointer[replica.Config]
 }
 
-func newReplicaServer(address string, store watchedReplica, log logr.Logger) (*replicaServer, error) {
+func newReplicaServer(address string, store watchedReplica, registry prometheus.Registerer, log logr.Logger) (*replicaServer, error) {
 	s := &replicaServer{}
 	s.config.Store(&replica.Config{})
 	v, err := newValidationServer(address, replicaSource{store, func() replica.State { return s.node.Known() }}, func(id string) validation.Catalog {
 		return replicaCatalog(id, store, func() replica.Config { return *s.config.Load() })
-	}, log)
+	}, registry, log)
 	s.validationServer = v
 	return s, err
 }

@@ -57,15 +57,18 @@ func (s *Stage) Revoke(ctx context.Context, n, callers int) (Result, error) {
 	if err != nil {
 		return Result{}, fmt.Errorf("revoke: %w", err)
 	}
-	return each(ctx, "revoke", len(serials), callers, func(ctx context.Context, i int) error {
-		name := fmt.Sprintf("%s-revoke-%d", s.run, i)
-		done, err := s.Authorities.Perform(ctx, authority.Act{Identity: authority.Identity{Kind: "CertificateRevocation", Namespace: "terrace-bench", Name: name,
-			Digest: sm3.Sum([]byte(name))}, Issuer: s.key, Serial: serials[i], Verb: authority.VerbRevoke, Reason: pki.ReasonSuperseded, At: time.Now()})
-		if err == nil && done.Refusal != "" {
-			err = fmt.Errorf("serial %s: refused: %s", serials[i], done.Refusal)
-		}
-		return err
-	})
+	return each(ctx, "revoke", len(serials), callers, func(ctx context.Context, i int) error { return s.revoke(ctx, i, serials[i]) })
+}
+
+// revoke does the n-th revocation of this run.
+func (s *Stage) revoke(ctx context.Context, n int, serial pki.Serial) error {
+	name := fmt.Sprintf("%s-revoke-%d", s.run, n)
+	done, err := s.Authorities.Perform(ctx, authority.Act{Identity: authority.Identity{Kind: "CertificateRevocation", Namespace: "terrace-bench", Name: name,
+		Digest: sm3.Sum([]byte(name))}, Issuer: s.key, Serial: serial, Verb: authority.VerbRevoke, Reason: pki.ReasonSuperseded, At: time.Now()})
+	if err == nil && done.Refusal != "" {
+		err = fmt.Errorf("serial %s: refused: %s", serial, done.Refusal)
+	}
+	return err
 }
 
 // CRL signs the list of every shard anew.

@@ -69,23 +69,46 @@ func (r Result) String() string {
 	return s
 }
 
-// meter watches operations. Its methods may be used concurrently.
+// meter watches operations. did may be called concurrently.
 type meter struct {
 	name   string
 	start  time.Time
 	cpu    int64
 	memory runtime.MemStats
+	spent  spent
 
 	mu        sync.Mutex
 	latencies []int64
 }
 
+// spent is what the rounds of a meter took that have ended.
+type spent struct {
+	elapsed             time.Duration
+	cpu                 int64
+	allocations, memory uint64
+}
+
 func newMeter(name string, operations int) *meter {
 	m := &meter{name: name, latencies: make([]int64, 0, operations)}
+	m.resume()
+	return m
+}
+
+// resume begins a round.
+func (m *meter) resume() {
 	runtime.GC() // what was made before is not counted
 	runtime.ReadMemStats(&m.memory)
 	m.cpu, m.start = cpuTime(), time.Now()
-	return m
+}
+
+// pause ends a round; what comes until resume is not counted.
+func (m *meter) pause() {
+	m.spent.elapsed += time.Since(m.start)
+	m.spent.cpu += cpuTime() - m.cpu
+	var memory runtime.MemStats
+	runtime.ReadMemStats(&memory)
+	m.spent.allocations += memory.Mallocs - m.memory.Mallocs
+	m.spent.memory += memory.TotalAlloc - m.memory.TotalAlloc
 }
 
 // did notes n operations that were begun at a time and have just ended together.
@@ -98,24 +121,28 @@ func (m *meter) did(began time.Time, n int) {
 	}
 }
 
+// result ends the last round.
 func (m *meter) result() Result {
-	elapsed, cpu := time.Since(m.start), cpuTime()-m.cpu
-	var memory runtime.MemStats
-	runtime.ReadMemStats(&memory)
+	m.pause()
+	return m.sum()
+}
+
+// sum is the result of the rounds that have ended.
+func (m *meter) sum() Result {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	n := len(m.latencies)
-	r := Result{Name: m.name, Operations: n, Elapsed: int64(elapsed), Resident: resident()}
+	r := Result{Name: m.name, Operations: n, Elapsed: int64(m.spent.elapsed), Resident: resident()}
 	if n == 0 {
 		return r
 	}
 	slices.Sort(m.latencies)
 	at := func(q float64) int64 { return m.latencies[min(n-1, int(math.Ceil(q*float64(n)))-1)] }
 	r.Latency = Latency{P50: at(0.5), P90: at(0.9), P99: at(0.99), Max: m.latencies[n-1]}
-	r.Rate = float64(n) / elapsed.Seconds()
-	r.CPU = cpu / int64(n)
-	r.Allocations = float64(memory.Mallocs-m.memory.Mallocs) / float64(n)
-	r.Allocated = float64(memory.TotalAlloc-m.memory.TotalAlloc) / float64(n)
+	r.Rate = float64(n) / m.spent.elapsed.Seconds()
+	r.CPU = m.spent.cpu / int64(n)
+	r.Allocations = float64(m.spent.allocations) / float64(n)
+	r.Allocated = float64(m.spent.memory) / float64(n)
 	return r
 }
 

@@ -25,6 +25,14 @@ const deviceName = "bench/device"
 // on a ledger that is in use touches nobody's certificates.
 const caName = "BusinessCA/terrace-bench/bench"
 
+// The validation service that answers for the CA of a bench, and the node that
+// does it.
+const (
+	ServiceNamespace, ServiceName = "terrace-bench", "bench"
+	NodeName                      = "terrace-bench"
+	BaseURL                       = "http://pki.bench.example"
+)
+
 // Stage is a CA to be measured, on a real ledger and a real device.
 type Stage struct {
 	Authorities *authority.Service
@@ -90,7 +98,7 @@ func (s *Stage) declare(ctx context.Context, rootDir string, shards int32) error
 		return err
 	}
 	return s.Authorities.Accept(ctx, authority.Settings{Key: s.key, Device: deviceName, Label: k.Label, Certificate: cert.Raw,
-		CRLInterval: 24 * time.Hour, CRLOverlap: 24 * time.Hour, Shards: shards, BaseURL: "http://pki.bench.example"})
+		CRLInterval: 24 * time.Hour, CRLOverlap: 24 * time.Hour, Shards: shards, BaseURL: BaseURL, Validation: ServiceNamespace + "/" + ServiceName})
 }
 
 func request(i int) ([]byte, error) {

@@ -18,7 +18,7 @@ var drivers = map[string][]string{
 	"github.com/miekg/pkcs11":         {"internal/device/pkcs11", "hack/softtoken/softtokentest"},
 	"k8s.io/":                         {"api/", "controllers/", "webhooks", "internal/app", "internal/quickstart", "cmd/", "test/"},
 	"sigs.k8s.io/":                    {"api/", "controllers/", "webhooks", "internal/app", "internal/quickstart", "internal/link", "internal/limits", "cmd/", "test/"},
-	"net/http":                        {"internal/validation", "internal/app", "internal/quickstart", "internal/link", "webhooks", "cmd/", "test/"},
+	"net/http":                        {"internal/validation", "internal/app", "internal/bench", "internal/quickstart", "internal/link", "webhooks", "cmd/", "test/"},
 	module + "internal/store/":        {"internal/store/", "internal/app"},
 	module + "internal/device/pkcs11": {"internal/app", "internal/quickstart", "cmd/"},
 	module + "internal/device/sdf":    {"internal/app"},
