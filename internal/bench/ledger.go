@@ -28,7 +28,9 @@ func (s *Stage) serials(ctx context.Context, n int) ([]pki.Serial, error) {
 			break
 		}
 		for _, r := range records {
-			all = append(all, r.Serial)
+			if r.Identity.Kind != authority.KindOCSPResponder { // that is the node's own
+				all = append(all, r.Serial)
+			}
 		}
 		after = next
 	}

@@ -94,6 +94,18 @@ func newMeter(name string, operations int) *meter {
 	return m
 }
 
+// pausedMeter is for several rounds.
+func pausedMeter(operations int) *meter {
+	return &meter{latencies: make([]int64, 0, operations)}
+}
+
+// round measures do.
+func (m *meter) round(do func() error) error {
+	m.resume()
+	defer m.pause()
+	return do()
+}
+
 // resume begins a round.
 func (m *meter) resume() {
 	runtime.GC() // what was made before is not counted
