@@ -60,6 +60,7 @@ func (c *catalog) CACertificate(_ context.Context, ca CAName) ([]byte, error) {
 type world struct {
 	ca       *ocsptest.CA
 	source   *ocsptest.Source
+	shared   *ocsp.Shared
 	catalog  *catalog
 	registry *prometheus.Registry
 	metrics  *Metrics
@@ -69,12 +70,21 @@ type world struct {
 
 func newWorld(t testing.TB, base string) *world {
 	t.Helper()
+	return newWorldOn(t, base, &ocsptest.Source{}, ocsp.SharedConfig{})
+}
+
+func newWorldOn(t testing.TB, base string, source *ocsptest.Source, c ocsp.SharedConfig) *world {
+	t.Helper()
 	now := time.Now().UTC().Truncate(time.Second)
-	w := &world{ca: ocsptest.NewCA(t, "a", now), source: &ocsptest.Source{}, registry: prometheus.NewRegistry(), now: now}
+	w := &world{ca: ocsptest.NewCA(t, "a", now), source: source, registry: prometheus.NewRegistry(), now: now}
 	w.source.Set(w.ca.Key, issued, ocsp.Status{State: ocsp.Good})
 	w.source.Set(w.ca.Key, revoked, ocsp.Status{State: ocsp.Revoked, RevokedAt: now.Add(-time.Hour)})
 	clock := func() time.Time { return w.now }
-	responder, err := ocsp.NewResponder(ocsp.Config{Source: w.source, Validity: time.Hour, Now: clock})
+	var err error
+	if w.shared, err = ocsp.NewShared(c); err != nil {
+		t.Fatal(err)
+	}
+	responder, err := ocsp.NewResponder(ocsp.Config{Source: w.source, Validity: time.Hour, Shared: w.shared, Now: clock})
 	if err != nil {
 		t.Fatal(err)
 	}
