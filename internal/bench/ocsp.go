@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"runtime"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -171,7 +170,7 @@ func (s *Stage) ocspLive(ctx context.Context, a *asker, signer crypto.MessageSig
 	var checked, bare alone
 	for round, first := 0, 0; round < rounds; round++ {
 		share := (n + rounds - 1 - round) / rounds
-		if err := checked.sign(func(message []byte) ([]byte, error) {
+		if err := checked.sign(callers, func(message []byte) ([]byte, error) {
 			return signer.SignMessage(rand.Reader, message, sm2.DefaultSM2SignerOpts)
 		}); err != nil {
 			return Result{}, err
@@ -179,7 +178,7 @@ func (s *Stage) ocspLive(ctx context.Context, a *asker, signer crypto.MessageSig
 		if u, ok := signer.(interface {
 			SignUnverified(message []byte) ([]byte, error)
 		}); ok {
-			if err := bare.sign(u.SignUnverified); err != nil {
+			if err := bare.sign(callers, u.SignUnverified); err != nil {
 				return Result{}, err
 			}
 		}
@@ -218,13 +217,13 @@ func (a *alone) rate() float64 {
 	return float64(a.signatures) / a.elapsed.Seconds()
 }
 
-// sign has every core sign for a while.
-func (a *alone) sign(signer func(message []byte) ([]byte, error)) error {
+// sign has as many callers sign for a while as ask the node: a token has several sessions.
+func (a *alone) sign(callers int, signer func(message []byte) ([]byte, error)) error {
 	message := make([]byte, 300) // about a ResponseData
 	var g errgroup.Group
 	var n atomic.Int64
 	began := time.Now()
-	for range runtime.GOMAXPROCS(0) {
+	for range callers {
 		g.Go(func() error {
 			for time.Since(began) < aloneTime {
 				if _, err := signer(message); err != nil {

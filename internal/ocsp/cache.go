@@ -25,7 +25,7 @@ type cacheEntry struct {
 	// is looked up again each time.
 	version  uint64
 	settled  bool
-	status   Status
+	status   statusKey
 	response []byte
 	meta     Meta
 }

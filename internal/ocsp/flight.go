@@ -4,14 +4,25 @@ import (
 	"context"
 	"errors"
 	"sync"
+
+	"github.com/terrace-pki/terrace/internal/pki"
 )
 
-// flightKey names what is the same work. The version is a part of it: who asks
+// flightKey names what is the same work: of looking up and signing, with the
+// version of a settled source, or of signing alone, with a status. So who asks
 // after a change does not get what was looked up before it.
 type flightKey struct {
 	authority *Authority
 	certID    string
 	version   uint64
+	status    statusKey
+}
+
+// statusKey is a status as a response says it.
+type statusKey struct {
+	state     State
+	revokedAt int64
+	reason    pki.Reason
 }
 
 // flight is work under way, for all who ask for the same.

@@ -180,6 +180,31 @@ func TestOverloadIsShed(t *testing.T) {
 	}
 }
 
+// TestOneSignatureForAll: also where each looks the status up for itself.
+func TestOneSignatureForAll(t *testing.T) {
+	for name, changes := range map[string]*ocsp.Changes{"settled source": ocsp.NewChanges(), "source that others write": nil} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorldOn(t, &ocsptest.Source{Changes: changes}, ocsp.SharedConfig{})
+			a := w.slow(t)
+			request := w.ca.Request(t, ocsp.SHA1, nil, issued)
+			var g sync.WaitGroup
+			for range 30 {
+				g.Go(func() {
+					if _, meta := w.responder.Respond(t.Context(), request); meta.Status != ocsp.Successful || !meta.Reusable {
+						t.Errorf("%v, %v", meta.Status, meta.Err)
+					}
+				})
+			}
+			<-a.entered
+			close(a.release)
+			g.Wait()
+			if n := a.signatures.Load(); n != 1 {
+				t.Errorf("%d signatures, want 1", n)
+			}
+		})
+	}
+}
+
 func TestWaitEnds(t *testing.T) {
 	w := newWorldOn(t, &ocsptest.Source{Changes: ocsp.NewChanges()}, ocsp.SharedConfig{Single: ocsp.Lane{Concurrency: 1, Queue: 8, Wait: 20 * time.Millisecond}})
 	a := w.slow(t)

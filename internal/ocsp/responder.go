@@ -155,9 +155,8 @@ func (r *Responder) Respond(ctx context.Context, request []byte) ([]byte, Meta) 
 	if !settled { // nobody else's look-up will do
 		return r.respondReusable(ctx, a, id, entry, version, settled)
 	}
-	return r.shared.flights.do(ctx, flightKey{a, string(id.Raw), version}, func() ([]byte, Meta) {
-		// Others wait for this too: it goes on when the first of them has left.
-		return r.respondReusable(context.WithoutCancel(ctx), a, id, entry, version, settled)
+	return r.shared.flights.do(ctx, flightKey{authority: a, certID: string(id.Raw), version: version}, func() ([]byte, Meta) {
+		return r.respondReusable(ctx, a, id, entry, version, settled)
 	})
 }
 
@@ -173,33 +172,36 @@ func (r *Responder) again(entry *cacheEntry) ([]byte, Meta) {
 // the status is the same; it says as of when it was, and is valid until its own
 // nextUpdate.
 func (r *Responder) respondReusable(ctx context.Context, a *Authority, id CertID, entry *cacheEntry, version uint64, settled bool) ([]byte, Meta) {
-	ctx, cancel := context.WithTimeout(ctx, workTimeout)
+	// Others may wait for this too: it goes on when the first of them has left.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), workTimeout)
 	defer cancel()
 	ids := []CertID{id}
 	statuses, asOf, err := r.lookUp(ctx, a, ids)
 	if err != nil {
 		return fail(TryLater, err)
 	}
-	status := statuses[0]
-	if status.State == Unknown {
+	status := statuses[0].key()
+	if status.state == Unknown {
 		// It may be issued in the next moment, and there is no end of serials that
 		// do not exist: they are signed beside the others, not in their place.
 		return r.in(ctx, r.shared.single, func() ([]byte, Meta) { return r.sign(a, &Request{CertIDs: ids}, statuses, asOf) })
 	}
-	if entry != nil && entry.status.same(status) && r.now().Before(entry.meta.RefreshAt) {
+	if entry != nil && entry.status == status && r.now().Before(entry.meta.RefreshAt) {
 		confirmed := *entry
 		confirmed.version, confirmed.settled = version, settled
 		r.shared.cache.put(&confirmed)
 		return r.again(&confirmed)
 	}
-	response, meta := r.in(ctx, r.shared.reusable, func() ([]byte, Meta) { return r.sign(a, &Request{CertIDs: ids}, statuses, asOf) })
-	if meta.Status == Successful {
-		digest := sha256.Sum256(response)
-		meta.Reusable, meta.Digest = true, hex.EncodeToString(digest[:])
-		r.shared.cache.put(&cacheEntry{certID: string(id.Raw), responder: r, certificate: a.fingerprint, version: version, settled: settled,
-			status: status, response: response, meta: meta})
-	}
-	return response, meta
+	return r.shared.flights.do(ctx, flightKey{authority: a, certID: string(id.Raw), status: status}, func() ([]byte, Meta) {
+		response, meta := r.in(ctx, r.shared.reusable, func() ([]byte, Meta) { return r.sign(a, &Request{CertIDs: ids}, statuses, asOf) })
+		if meta.Status == Successful {
+			digest := sha256.Sum256(response)
+			meta.Reusable, meta.Digest = true, hex.EncodeToString(digest[:])
+			r.shared.cache.put(&cacheEntry{certID: string(id.Raw), responder: r, certificate: a.fingerprint, version: version, settled: settled,
+				status: status, response: response, meta: meta})
+		}
+		return response, meta
+	})
 }
 
 // respondOnce signs for one client alone. It looks nothing up while it has no

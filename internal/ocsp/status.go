@@ -49,9 +49,13 @@ type Status struct {
 	Reason    pki.Reason
 }
 
-// same says whether a response for s is one for o too: times are of whole seconds.
-func (s Status) same(o Status) bool {
-	return s.State == o.State && s.RevokedAt.Unix() == o.RevokedAt.Unix() && s.Reason == o.Reason
+// key is the same for statuses that one response is right for: times are of
+// whole seconds.
+func (s Status) key() statusKey {
+	if s.State != Revoked {
+		return statusKey{state: s.State}
+	}
+	return statusKey{s.State, s.RevokedAt.Unix(), s.Reason}
 }
 
 // Source knows the status of every serial of the CAs that a responder serves.

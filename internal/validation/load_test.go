@@ -171,3 +171,24 @@ terrace_ocsp_shed_total{lane="single"} %d
 		t.Errorf("lint of metrics: %v, %v", problems, err)
 	}
 }
+
+// FuzzDecode compares with the plain way to say what a path means.
+func FuzzDecode(f *testing.F) {
+	for _, s := range []string{"", "/", "MA==", "//MA", "a b+/", "@@@", "MEQwQjBAMD4wPDAJBgUrDgMCGgUABBQ", strings.Repeat("M", 22000)} {
+		f.Add(s)
+	}
+	b := &requestBuffer{der: make([]byte, usualRequest)}
+	f.Fuzz(func(t *testing.T, rest string) {
+		text := strings.TrimRight(strings.TrimLeft(rest, "/"), "=")
+		want, wantErr := base64.RawStdEncoding.DecodeString(strings.ReplaceAll(text, " ", "+"))
+		got, err := b.decode(rest)
+		switch {
+		case text == "" || base64.RawStdEncoding.DecodedLen(len(text)) > ocsp.MaxRequest:
+			if err == nil {
+				t.Errorf("%d characters are taken", len(text))
+			}
+		case err != nil || wantErr != nil && got != nil || wantErr == nil && !bytes.Equal(got, want):
+			t.Errorf("%.80q: %x, %v, want %x, %v", rest, got, err, want, wantErr)
+		}
+	})
+}
