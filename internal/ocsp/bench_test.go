@@ -10,6 +10,7 @@ import (
 	"github.com/emmansun/gmsm/sm2"
 
 	"github.com/terrace-pki/terrace/internal/ocsp"
+	"github.com/terrace-pki/terrace/internal/ocsp/ocsptest"
 )
 
 func writeTemp(t testing.TB, b []byte) string {
@@ -24,7 +25,7 @@ func writeTemp(t testing.TB, b []byte) string {
 // BenchmarkRespond measures signed and cached responses, and reports the time
 // of the former as a multiple of one bare SM2 signature in the same run.
 func BenchmarkRespond(b *testing.B) {
-	w := newWorld(b, 0)
+	w := newWorldOn(b, &ocsptest.Source{Changes: ocsp.NewChanges()}, ocsp.SharedConfig{})
 	b.Run("signed", func(b *testing.B) {
 		request := w.ca.Request(b, ocsp.SHA1, make([]byte, 16), issued)
 		raw := signOnce(b, w.ca.ResponderKey)
