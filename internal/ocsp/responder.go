@@ -153,10 +153,10 @@ func (r *Responder) Respond(ctx context.Context, request []byte) ([]byte, Meta) 
 		return r.again(entry)
 	}
 	if !settled { // nobody else's look-up will do
-		return r.respondReusable(ctx, a, id, entry, version, settled)
+		return r.respondReusable(ctx, a, id, version, settled)
 	}
 	return r.shared.flights.do(ctx, flightKey{authority: a, certID: string(id.Raw), version: version}, func() ([]byte, Meta) {
-		return r.respondReusable(ctx, a, id, entry, version, settled)
+		return r.respondReusable(ctx, a, id, version, settled)
 	})
 }
 
@@ -168,10 +168,10 @@ func (r *Responder) again(entry *cacheEntry) ([]byte, Meta) {
 	return entry.response, meta
 }
 
-// respondReusable looks one certificate up. What entry has is right still if
-// the status is the same; it says as of when it was, and is valid until its own
+// respondReusable looks one certificate up. What is cached is right still if the
+// status is the same; it says as of when it was, and is valid until its own
 // nextUpdate.
-func (r *Responder) respondReusable(ctx context.Context, a *Authority, id CertID, entry *cacheEntry, version uint64, settled bool) ([]byte, Meta) {
+func (r *Responder) respondReusable(ctx context.Context, a *Authority, id CertID, version uint64, settled bool) ([]byte, Meta) {
 	// Others may wait for this too: it goes on when the first of them has left.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), workTimeout)
 	defer cancel()
@@ -186,13 +186,14 @@ func (r *Responder) respondReusable(ctx context.Context, a *Authority, id CertID
 		// do not exist: they are signed beside the others, not in their place.
 		return r.in(ctx, r.shared.single, func() ([]byte, Meta) { return r.sign(a, &Request{CertIDs: ids}, statuses, asOf) })
 	}
-	if entry != nil && entry.status == status && r.now().Before(entry.meta.RefreshAt) {
-		confirmed := *entry
-		confirmed.version, confirmed.settled = version, settled
-		r.shared.cache.put(&confirmed)
-		return r.again(&confirmed)
-	}
 	return r.shared.flights.do(ctx, flightKey{authority: a, certID: string(id.Raw), status: status}, func() ([]byte, Meta) {
+		// Also when another signed it while this one looked up.
+		if entry := r.shared.cache.get(r, &a.fingerprint, id.Raw, r.now()); entry != nil && entry.status == status {
+			confirmed := *entry
+			confirmed.version, confirmed.settled = version, settled
+			r.shared.cache.put(&confirmed)
+			return r.again(&confirmed)
+		}
 		response, meta := r.in(ctx, r.shared.reusable, func() ([]byte, Meta) { return r.sign(a, &Request{CertIDs: ids}, statuses, asOf) })
 		if meta.Status == Successful {
 			digest := sha256.Sum256(response)
