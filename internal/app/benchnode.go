@@ -58,12 +58,12 @@ func openBenchNode(ctx context.Context, stage *bench.Stage, store authority.Stor
 		return closeFile(errors.Join(err, server.listener.Close()))
 	}
 	server.node = node
-	sender := replica.NewSender(replica.SenderConfig{Feed: stage.Authorities.Feed(), Sequenced: stage.Authorities.Sequenced, Source: responders,
+	sender := replica.NewSender(replica.SenderConfig{Feed: stage.Authorities.Feed(), Changed: stage.Authorities.Changed, Source: responders,
 		Dial: func(replica.Target) (replica.Remote, error) { return node, nil }})
 	running, stop := context.WithCancel(ctx)
 	g, running := errgroup.WithContext(running)
 	for _, service := range []func(context.Context) error{server.run, node.Run, sender.Run,
-		func(ctx context.Context) error { return stage.Authorities.RunFeed(ctx, logr.Discard()) }} {
+		func(ctx context.Context) error { return stage.Authorities.WatchLedger(ctx, logr.Discard()) }} {
 		g.Go(func() error { return service(running) })
 	}
 	closeNode = func() error {
@@ -85,13 +85,6 @@ const benchPatience = time.Minute
 
 // await returns when the node is at the head of the ledger and has its certificate.
 func (n *benchNode) await(ctx context.Context, feed authority.Feed) error {
-	for {
-		if sequenced, err := feed.Sequence(ctx, authority.MaxChanges); err != nil {
-			return fmt.Errorf("fill the node: %w", err)
-		} else if sequenced == 0 {
-			break
-		}
-	}
 	last, moved := int64(-1), time.Now()
 	for {
 		head, err := feed.Head(ctx)
