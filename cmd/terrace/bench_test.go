@@ -31,7 +31,7 @@ func TestBench(t *testing.T) {
 		{[]string{"lookup", "-n", "500"}, 500},
 		{[]string{"ocsp", "-n", "600"}, 600},
 		{[]string{"ocsp", "-n", "700", "--mode", "live"}, 700}, // by three hashes
-		{[]string{"ocsp", "-n", "901", "--mode", "live"}, 0}, // more than there are
+		{[]string{"ocsp", "-n", "901", "--mode", "live"}, 0},   // more than there are
 		{[]string{"ocsp", "-n", "100", "--mode", "nonce", "--callers", "4"}, 100},
 		{[]string{"ocsp", "-n", "5", "--mode", "revoked"}, 5},
 		{[]string{"revoke", "-n", "50"}, 50},
@@ -61,7 +61,7 @@ func TestBench(t *testing.T) {
 	}
 	for want, args := range map[string][]string{"--dir": {"issue"}, "at most 256": {"issue", "--dir", dir, "--batch", "257"}, "at least 1": {"lookup", "--dir", dir, "-n", "0"},
 		"want one of cached, live": {"ocsp", "--dir", dir, "--mode", "fast"},
-		"bench issue": {"lookup", "--dir", t.TempDir()}} {
+		"bench issue":              {"lookup", "--dir", t.TempDir()}} {
 		if _, err := run(args...); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("bench %v: %v, want an error with %q", args, err, want)
 		}
