@@ -14,11 +14,8 @@ const (
 	watchPoll = 200 * time.Millisecond
 	// watchPause is the least time between two looks.
 	watchPause = 20 * time.Millisecond
-	// renewInterval is how often a process says that it is alive.
-	renewInterval = 5 * time.Second
-	// Silence is how long a process that shares the ledger may say nothing before
-	// another one takes over from it.
-	Silence = 4 * renewInterval
+	// defaultSilence is that of Config.Silence.
+	defaultSilence = 20 * time.Second
 )
 
 // Feed is what consumers read.
@@ -45,9 +42,9 @@ func (s *Service) WatchLedger(ctx context.Context, log logr.Logger) error {
 		if err == nil && heads.Accepted != last.Accepted {
 			err = s.Load(ctx)
 		}
-		if now := time.Now(); err == nil && now.Sub(renewed) >= renewInterval {
+		if now := time.Now(); err == nil && now.Sub(renewed) >= s.silence/4 {
 			var leads bool
-			if leads, err = s.store.Renew(ctx, Silence); err == nil {
+			if leads, err = s.store.Renew(ctx, s.silence); err == nil {
 				renewed = now
 			}
 			if leads {

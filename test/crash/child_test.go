@@ -38,6 +38,8 @@ type job struct {
 	KillAt   authority.CommitPoint
 	// Skip is how often KillAt is passed before: a CRL is made twice.
 	Skip int
+	// Load, when set, is what it does in place of that.
+	Load *load
 }
 
 func (j job) journal() string { return filepath.Join(j.Dir, "signatures") }
@@ -54,11 +56,14 @@ func runChild(encoded string, out io.Writer) int {
 	var j job
 	err := json.Unmarshal([]byte(encoded), &j)
 	var r result
-	if err == nil {
-		r, err = work(context.Background(), j)
-	}
-	if err == nil {
-		err = json.NewEncoder(out).Encode(r)
+	switch {
+	case err != nil:
+	case j.Load != nil:
+		err = carry(context.Background(), j, out)
+	default:
+		if r, err = work(context.Background(), j); err == nil {
+			err = json.NewEncoder(out).Encode(r)
+		}
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -68,19 +73,11 @@ func runChild(encoded string, out io.Writer) int {
 }
 
 func work(ctx context.Context, j job) (result, error) {
-	store, err := openStore(ctx, j.DSN, true)
+	store, devices, err := open(ctx, j.Dir, j.DSN, "ca")
 	if err != nil {
 		return result{}, err
 	}
 	defer store.Close()
-	keystore, err := software.Open(software.Config{Dir: filepath.Join(j.Dir, "keystore"), Password: []byte("crash-test")})
-	if err != nil {
-		return result{}, err
-	}
-	devices := device.NewRegistry()
-	if err := devices.Put("crash/device", journaled{keystore, j.journal()}); err != nil {
-		return result{}, err
-	}
 	s := authority.New(authority.Config{Store: store, Keys: devices, AtCommitPoint: func(p authority.CommitPoint) {
 		if p != j.KillAt {
 			return
@@ -111,6 +108,20 @@ func work(ctx context.Context, j job) (result, error) {
 	return result{Serial: string(outcome.Record.Serial), Adopted: outcome.Adopted, Key: hex.EncodeToString(public), ActAdopted: done.Adopted}, nil
 }
 
+// open opens the ledger as an instance, and the device that keeps a journal.
+func open(ctx context.Context, dir, dsn, instance string) (authority.Store, *device.Registry, error) {
+	keystore, err := software.Open(software.Config{Dir: filepath.Join(dir, "keystore"), Password: []byte("crash-test")})
+	if err != nil {
+		return nil, nil, err
+	}
+	devices := device.NewRegistry()
+	if err := devices.Put("crash/device", journaled{keystore, job{Dir: dir}.journal()}); err != nil {
+		return nil, nil, err
+	}
+	store, err := openStore(ctx, dsn, instance)
+	return store, devices, err
+}
+
 var revokedAt = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // revoke performs the one act and publishes its list, as a controller does.
@@ -127,24 +138,32 @@ func revoke(ctx context.Context, s *authority.Service, of authority.Record) (aut
 }
 
 func issue(ctx context.Context, j job, s *authority.Service) (authority.Outcome, error) {
-	key, err := subscriberKey(filepath.Join(j.Dir, "subscriber.key"))
+	o, err := order(j, "first")
 	if err != nil {
 		return authority.Outcome{}, err
 	}
-	name, err := pki.ParseName("CN=Subscriber,O=Test,C=CN")
-	if err != nil {
-		return authority.Outcome{}, err
-	}
-	profile := pki.Profile{Name: "device", KeyUsage: pki.KeyUsageDigitalSignature, Validity: 24 * time.Hour, Backdate: time.Minute,
-		Subject: []pki.SubjectRule{{Type: "C", Presence: pki.Required, MaxLength: 2}, {Type: "O", Presence: pki.Required, MaxLength: 64}, {Type: "CN", Presence: pki.Required, MaxLength: 64}}}
-	out, err := s.Issue(ctx, caKey, []authority.Order{{
-		Identity: authority.Identity{Kind: "CertificateRequest", Namespace: "crash", Name: "first", Digest: sm3.Sum([]byte("first"))},
-		Profile:  profile, Subject: name, PublicKey: &key.PublicKey,
-	}})
+	out, err := s.Issue(ctx, caKey, []authority.Order{o})
 	if err != nil {
 		return authority.Outcome{}, err
 	}
 	return out[0], out[0].Err
+}
+
+func order(j job, request string) (authority.Order, error) {
+	key, err := subscriberKey(filepath.Join(j.Dir, "subscriber.key"))
+	if err != nil {
+		return authority.Order{}, err
+	}
+	name, err := pki.ParseName("CN=Subscriber,O=Test,C=CN")
+	if err != nil {
+		return authority.Order{}, err
+	}
+	profile := pki.Profile{Name: "device", KeyUsage: pki.KeyUsageDigitalSignature, Validity: 24 * time.Hour, Backdate: time.Minute,
+		Subject: []pki.SubjectRule{{Type: "C", Presence: pki.Required, MaxLength: 2}, {Type: "O", Presence: pki.Required, MaxLength: 64}, {Type: "CN", Presence: pki.Required, MaxLength: 64}}}
+	return authority.Order{
+		Identity: authority.Identity{Kind: "CertificateRequest", Namespace: "crash", Name: request, Digest: sm3.Sum([]byte(request))},
+		Profile:  profile, Subject: name, PublicKey: &key.PublicKey,
+	}, nil
 }
 
 func subscriberKey(path string) (*sm2.PrivateKey, error) {
@@ -198,7 +217,7 @@ func (k journaledKey) SignMessage(random io.Reader, message []byte, opts crypto.
 		return nil, err
 	}
 	_, err = fmt.Fprintln(f, hex.EncodeToString(message))
-	return sig, errors.Join(err, f.Sync(), f.Close())
+	return sig, errors.Join(err, f.Close()) // SIGKILL takes nothing from the kernel
 }
 
 // serialOf reads the serial of a TBSCertificate; a CRL or request is an error.

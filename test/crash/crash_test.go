@@ -109,7 +109,7 @@ func eachPoint(t *testing.T, dsn func(*testing.T) string) {
 // checkLedger proves that no serial was signed twice and no signature is unknown.
 func checkLedger(t *testing.T, j job, delivered result) {
 	t.Helper()
-	store, err := openStore(context.Background(), j.DSN, false)
+	store, err := openStore(context.Background(), j.DSN, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,7 +151,7 @@ func checkLedger(t *testing.T, j job, delivered result) {
 func checkAct(t *testing.T, j job, delivered result) {
 	t.Helper()
 	ctx := context.Background()
-	store, err := openStore(ctx, j.DSN, true)
+	store, err := openStore(ctx, j.DSN, "ca")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -264,9 +264,10 @@ func signatures(t *testing.T, j job) (all [][]byte) {
 	return all
 }
 
-func openStore(ctx context.Context, dsn string, takeOver bool) (authority.Store, error) {
+// openStore takes the ledger over as an instance, or, without one, only reads it.
+func openStore(ctx context.Context, dsn, instance string) (authority.Store, error) {
 	if path, ok := strings.CutPrefix(dsn, "sqlite:"); ok {
-		return sqlite.Open(ctx, sqlite.Config{Path: path, TakeOver: takeOver})
+		return sqlite.Open(ctx, sqlite.Config{Path: path, TakeOver: instance != ""})
 	}
-	return postgres.Open(ctx, postgres.Config{DSN: dsn, TakeOver: takeOver})
+	return postgres.Open(ctx, postgres.Config{DSN: dsn, TakeOver: instance != "", Instance: instance})
 }
