@@ -56,6 +56,7 @@ func processFlags(f *pflag.FlagSet, p *app.Process) {
 
 func coreFlags(f *pflag.FlagSet, c *app.Core, ledger *databaseFlag) {
 	ledger.add(f, "ledger", "TERRACE_LEDGER", "the ledger")
+	f.StringVar(&c.Instance, "instance", "ca", "name of this process among those that share a PostgreSQL ledger; the next of the name takes over from it at once")
 	f.StringVar(&c.KeystoreDir, "keystore-dir", "", "folder of software keystores; empty: none are allowed")
 	f.StringArrayVar(&c.PKCS11Modules, "pkcs11-module", nil, "absolute path of a PKCS#11 module that CryptoDevices may name; may be repeated")
 	f.StringArrayVar(&c.SDFLibraries, "sdf-library", nil, "absolute path of an SDF library that CryptoDevices may name; may be repeated")

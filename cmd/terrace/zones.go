@@ -45,8 +45,11 @@ func caCommand() *cobra.Command {
 link for registration authorities, and the pushes to the LDAP master and to
 validation nodes. It dials out; only registration authorities dial in.
 
-One process runs for each ledger. A second one takes the ledger over, and the
-first then stops: what it had begun is closed as abandoned, never signed twice.
+A second process on the same ledger takes it over, and the first then stops:
+what it had begun is closed as abandoned, never signed twice. Several processes
+share a PostgreSQL ledger when each has its own --instance: all of them issue,
+the first also runs controllers, lists and pushes, and another one takes over 20
+seconds after one fell silent.
 
 --limits, --peers, --pkcs11-module and --message-key are files and flags of this
 host: whoever owns the cluster cannot widen what the CAs sign.`},

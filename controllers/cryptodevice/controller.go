@@ -51,11 +51,14 @@ type Reconciler struct {
 
 // SetupWithManager registers the controller.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
-	return ctrl.NewControllerManagedBy(mgr).For(&pkiv1.CryptoDevice{}).Named("cryptodevice").
+	return r.controller(mgr).Named("cryptodevice").Complete(reconcile.AsReconciler(mgr.GetClient(), r))
+}
+
+func (r *Reconciler) controller(mgr ctrl.Manager) *ctrl.Builder {
+	return ctrl.NewControllerManagedBy(mgr).For(&pkiv1.CryptoDevice{}).
 		Watches(&corev1.Secret{}, step.EnqueueNeighbours(r.Client, &pkiv1.CryptoDeviceList{}, func(item, changed client.Object) bool {
 			return item.GetNamespace() == changed.GetNamespace() && secretRef(&item.(*pkiv1.CryptoDevice).Spec).Name == changed.GetName()
-		})).
-		Complete(reconcile.AsReconciler(mgr.GetClient(), r))
+		}))
 }
 
 // Reconcile opens the device, remembers a refused PIN, and runs the self-test.

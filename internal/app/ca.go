@@ -10,6 +10,7 @@ import (
 
 	"github.com/go-logr/logr"
 	"k8s.io/client-go/rest"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/terrace-pki/terrace/internal/issuing"
@@ -78,17 +79,25 @@ func RunCA(ctx context.Context, kube *rest.Config, c CAConfig, log logr.Logger) 
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
-	manage := func(ctx context.Context) error {
+	manage := func(ctx context.Context, setup func(ctrl.Manager) error) error {
 		mgr, err := newManager(kube, managerOptions{name: "ca", secretNamespaces: c.TierNamespaces}, log)
 		if err != nil {
 			return err
 		}
-		if err := errors.Join(k.setup(mgr, nodes), publishing.setup(mgr)); err != nil {
+		if err := setup(mgr); err != nil {
 			return err
 		}
 		return mgr.Start(ctx)
 	}
+	lead := func(mgr ctrl.Manager) error { return errors.Join(k.setup(mgr, nodes), publishing.setup(mgr)) }
+	followAndLead := func(ctx context.Context) error {
+		err := k.untilLeading(ctx, func(ctx context.Context) error { return manage(ctx, k.follow) })
+		if err != nil || ctx.Err() != nil {
+			return err
+		}
+		return manage(ctx, lead)
+	}
 	serve := func(ctx context.Context) error { return server.Serve(ctx, listener, l.folder.ServerTLSFor(l.mayOrder)) }
-	services := slices.Concat(servers, k.services(log), publishing.services(log), []func(context.Context) error{nodes.Run, serve})
-	return runUntil(ctx, func(ctx context.Context) error { return again(ctx, manage, log) }, k.authorities.Fenced(), services...)
+	services := slices.Concat(servers, k.services(log), k.whenLeading(publishing.services(log)...), k.whenLeading(nodes.Run), []service{serve})
+	return runUntil(ctx, func(ctx context.Context) error { return again(ctx, followAndLead, log) }, k.authorities.Fenced(), services...)
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/terrace-pki/terrace/controllers/businessca"
@@ -82,8 +83,10 @@ func (k *core) close(log logr.Logger) {
 func (k *core) setup(mgr ctrl.Manager, nodes validationservice.Nodes) error {
 	client := mgr.GetClient()
 	inUse := func(name string) deletion.InUse { return deletion.Device(k.authorities, k.responders, time.Now, name) }
+	devices := k.openDevices(client)
+	devices.InUse = inUse
 	return setupAll(mgr, map[string]setupFunc{
-		"CryptoDevice":       (&cryptodevice.Reconciler{Client: client, Devices: k.devices, Open: k.config.opener(), Reachable: k.reachable, InUse: inUse}).SetupWithManager,
+		"CryptoDevice":       devices.SetupWithManager,
 		"IndustryCA":         (&industryca.Reconciler{Client: client, Authorities: k.authorities, Now: time.Now}).SetupWithManager,
 		"BusinessCA":         (&businessca.Reconciler{Client: client, Authorities: k.authorities, Limits: k.limits, Now: time.Now}).SetupWithManager,
 		"CertificateProfile": (&certificateprofile.Reconciler{Client: client}).SetupWithManager,
@@ -91,13 +94,68 @@ func (k *core) setup(mgr ctrl.Manager, nodes validationservice.Nodes) error {
 	})
 }
 
+func (k *core) openDevices(client client.Client) *cryptodevice.Reconciler {
+	return &cryptodevice.Reconciler{Client: client, Devices: k.devices, Open: k.config.opener(), Reachable: k.reachable}
+}
+
+// follow registers what a process needs that does not lead: its devices.
+func (k *core) follow(mgr ctrl.Manager) error {
+	return (&cryptodevice.Follower{Reconciler: k.openDevices(mgr.GetClient())}).SetupWithManager(mgr)
+}
+
 // services are what goes on without the API server.
-func (k *core) services(log logr.Logger) []func(context.Context) error {
-	return []func(context.Context) error{
-		func(ctx context.Context) error { return k.authorities.RunCRLs(ctx, log.WithName("crl")) },
-		func(ctx context.Context) error { return k.authorities.WatchLedger(ctx, log.WithName("feed")) },
-		func(ctx context.Context) error { return k.responders.Run(ctx, log.WithName("responder")) },
+func (k *core) services(log logr.Logger) []service {
+	return append([]service{func(ctx context.Context) error { return k.authorities.WatchLedger(ctx, log.WithName("ledger")) }},
+		k.whenLeading(
+			func(ctx context.Context) error { return k.authorities.RunCRLs(ctx, log.WithName("crl")) },
+			func(ctx context.Context) error { return k.responders.Run(ctx, log.WithName("responder")) },
+		)...)
+}
+
+// service runs until its context ends.
+type service = func(context.Context) error
+
+// whenLeading are services of which one runs among the processes that share a ledger.
+func (k *core) whenLeading(services ...service) []service {
+	waiting := make([]service, len(services))
+	for i, run := range services {
+		waiting[i] = func(ctx context.Context) error {
+			select {
+			case <-k.authorities.Leads():
+				return run(ctx)
+			case <-ctx.Done():
+				return nil
+			}
+		}
 	}
+	return waiting
+}
+
+// leadSoon is how long a process waits whether it leads before it follows.
+const leadSoon = 2 * time.Second
+
+// untilLeading runs follow until this process leads those that share its ledger.
+func (k *core) untilLeading(ctx context.Context, follow service) error {
+	following, stop := context.WithCancel(ctx)
+	defer stop()
+	select { // who is alone leads at once
+	case <-k.authorities.Leads():
+		return nil
+	case <-ctx.Done():
+		return nil
+	case <-time.After(leadSoon):
+	}
+	go func() {
+		select {
+		case <-k.authorities.Leads():
+			stop()
+		case <-following.Done():
+		}
+	}()
+	if err := follow(following); following.Err() == nil {
+		return err // it failed by itself
+	}
+	return nil
 }
 
 type setupFunc = func(ctrl.Manager) error

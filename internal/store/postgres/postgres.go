@@ -119,11 +119,11 @@ func configure(dsn string, schema fs.FS, folder string) (sqlstore.Config, error)
 // requireDurable refuses a connection whose commits a crash could undo.
 func requireDurable(ctx context.Context, conn *pgx.Conn) error {
 	for _, name := range []string{"fsync", "synchronous_commit"} {
-		var value string
-		if err := conn.QueryRow(ctx, "SELECT current_setting($1)", name).Scan(&value); err != nil {
+		var value *string // nil: the database has no such setting, and always syncs
+		if err := conn.QueryRow(ctx, "SELECT current_setting($1, true)", name).Scan(&value); err != nil {
 			return fmt.Errorf("read setting %s: %w", name, err)
 		}
-		if value == "off" {
+		if value != nil && *value == "off" {
 			return fmt.Errorf("setting %s is off, so a crash could undo what was recorded: set it to on for this database", name)
 		}
 	}
