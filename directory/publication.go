@@ -232,7 +232,7 @@ func subjectText(cert *smx509.Certificate) subject {
 // profiles can have any OID.
 var harmlessExtensions = []string{
 	pki.OIDSubjectKeyID, pki.OIDAuthorityKeyID, pki.OIDKeyUsage, pki.OIDExtKeyUsage, pki.OIDBasicConstraints,
-	pki.OIDSubjectAltName, pki.OIDCRLDistributionPoints, pki.OIDAuthorityInfoAccess, pki.OIDOCSPNoCheck,
+	pki.OIDSubjectAltName, pki.OIDCRLDistributionPoints, pki.OIDFreshestCRL, pki.OIDAuthorityInfoAccess, pki.OIDOCSPNoCheck,
 }
 
 func showsIdentity(cert *smx509.Certificate) bool {

@@ -1,12 +1,16 @@
 package crl_test
 
 import (
+	"bytes"
 	"crypto/rand"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -132,6 +136,110 @@ func TestSignVariants(t *testing.T) {
 	}
 }
 
+func TestDelta(t *testing.T) {
+	issuer, key := authority(t)
+	full := template(issuer)
+	full.DistributionPoint, full.FreshestCRL = "http://a/b", "http://a/delta"
+	delta := full
+	delta.Base, delta.Number, delta.FreshestCRL = full.Number, full.Number+200, ""
+	delta.Entries = append(slices.Clone(full.Entries[:1]), crl.Entry{Serial: "7F", At: now, Reason: pki.ReasonRemoveFromCRL})
+	extensions := map[string]map[string]pkix.Extension{}
+	for name, template := range map[string]crl.Template{"full": full, "delta": delta} {
+		der, err := crl.Sign(key, template)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		list, err := smx509.ParseRevocationList(der)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := list.CheckSignatureFrom(issuer); err != nil || len(list.RevokedCertificateEntries) != len(template.Entries) {
+			t.Errorf("%s: %d entries, %v", name, len(list.RevokedCertificateEntries), err)
+		}
+		for _, want := range template.Entries {
+			if got, found, err := crl.Find(der, want.Serial); err != nil || !found || !cmp.Equal(got, want) {
+				t.Errorf("%s: found %t, %v:\n%s", name, found, err, cmp.Diff(want, got))
+			}
+		}
+		extensions[name] = map[string]pkix.Extension{}
+		for _, e := range list.Extensions {
+			extensions[name][e.Id.String()] = e
+		}
+	}
+	idp := extensions["full"][pki.OIDIssuingDistribution]
+	if diff := cmp.Diff(idp, extensions["delta"][pki.OIDIssuingDistribution]); diff != "" || idp.Value == nil {
+		t.Errorf("issuingDistributionPoint (-full +delta):\n%s", diff)
+	}
+	var base int64
+	indicator := extensions["delta"][pki.OIDDeltaCRLIndicator]
+	if _, err := asn1.Unmarshal(indicator.Value, &base); err != nil || base != full.Number || !indicator.Critical {
+		t.Errorf("deltaCRLIndicator %+v, %v, want %d", indicator, err, full.Number)
+	}
+	freshest := extensions["full"][pki.OIDFreshestCRL]
+	want := append([]byte{0x30, 0x16, 0x30, 0x14, 0xa0, 0x12, 0xa0, 0x10, 0x86, 0x0e}, "http://a/delta"...)
+	if !bytes.Equal(freshest.Value, want) || freshest.Critical {
+		t.Errorf("freshestCRL %+v, want %x", freshest, want)
+	}
+	if len(extensions["full"]) != 4 || len(extensions["delta"]) != 4 {
+		t.Errorf("extensions %v", extensions)
+	}
+}
+
+func TestBuilderRefuses(t *testing.T) {
+	issuer, key := authority(t)
+	b, err := crl.NewBuilder(template(issuer))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, serial := range []pki.Serial{"FF", "0102"} {
+		if err := b.Add(crl.Entry{Serial: serial, At: now}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := b.Add(crl.Entry{Serial: "0101", At: now}); err == nil || !strings.Contains(err.Error(), "comes after 0102") {
+		t.Errorf("out of order: %v", err)
+	}
+	if _, err := b.Sign(key, 7); err != nil || b.Len() != 2 {
+		t.Errorf("%d entries, %v", b.Len(), err)
+	}
+	if _, err := b.Sign(key, 8); err == nil || !strings.Contains(err.Error(), "used up") {
+		t.Errorf("signed again: %v", err)
+	}
+}
+
+// Lengths on both sides of where their encoding grows.
+func TestLengths(t *testing.T) {
+	issuer, key := authority(t)
+	for _, n := range []int{1, 2, 3, 4, 5, 1100, 1250, 320_000} {
+		c := template(issuer)
+		c.Entries = manyEntries(n)
+		der, err := crl.Sign(key, c)
+		if err != nil {
+			t.Fatalf("%d entries: %v", n, err)
+		}
+		list, err := smx509.ParseRevocationList(der)
+		if err != nil || list.CheckSignatureFrom(issuer) != nil || len(list.RevokedCertificateEntries) != n {
+			t.Errorf("%d entries: %v", n, err)
+		}
+	}
+}
+
+func FuzzFind(f *testing.F) {
+	issuer, key := authority(f)
+	der, err := crl.Sign(key, template(issuer))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(der, "0102")
+	f.Add([]byte{0x30, 0}, "FF")
+	f.Fuzz(func(t *testing.T, der []byte, serial string) {
+		got, found, err := crl.Find(der, pki.Serial(serial))
+		if found && (err != nil || got.Serial != pki.Serial(serial)) {
+			t.Errorf("found %+v, %v", got, err)
+		}
+	})
+}
+
 func TestSignRefuses(t *testing.T) {
 	issuer, key := authority(t)
 	_, otherKey := authority(t)
@@ -148,6 +256,11 @@ func TestSignRefuses(t *testing.T) {
 		"21 octets":      {func(c *crl.Template) { c.Entries[0].Serial = pki.Serial("FF" + strings.Repeat("00", 19)) }, "at most 20 octets"},
 		"no hex":         {func(c *crl.Template) { c.Entries[0].Serial = "XY" }, "positive number"},
 		"no time":        {func(c *crl.Template) { c.Entries[0].At = time.Time{} }, "revocation date"},
+		"base above":     {func(c *crl.Template) { c.Base = c.Number }, "above the base"},
+		"base negative":  {func(c *crl.Template) { c.Base = -1 }, "base: is -1"},
+		"delta of delta": {func(c *crl.Template) { c.Base, c.FreshestCRL = 1, "http://a/b" }, "a delta names no delta"},
+		"bad delta URL":  {func(c *crl.Template) { c.FreshestCRL = "x" }, "freshest CRL"},
+		"reason 7":       {func(c *crl.Template) { c.Base, c.Entries[0].Reason = 1, 7 }, "cannot stand on"},
 		"removeFromCRL":  {func(c *crl.Template) { c.Entries[0].Reason = 8 }, "cannot stand on a full CRL"},
 		"bad URL":        {func(c *crl.Template) { c.DistributionPoint = "x" }, "distribution point"},
 		"may not sign":   {func(c *crl.Template) { i := *c.Issuer; i.KeyUsage = 0; c.Issuer = &i }, "crl-issuer-may-sign"},

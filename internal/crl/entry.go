@@ -5,37 +5,15 @@ import (
 	"fmt"
 
 	"github.com/terrace-pki/terrace/internal/pki"
-	"golang.org/x/crypto/cryptobyte"
-	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
 )
 
-// entrySize is what an entry takes at most: a serial of 20 octets, a time and a reason.
-const entrySize = 60
-
-// marshalEntries writes revokedCertificates, or nothing for an empty list
-// (RFC 5280 §5.1.2.6).
-//
-// Nested cryptobyte builders allocate some ten objects per entry. The parts
-// whose length is known are therefore written by hand here.
-func marshalEntries(entries []Entry) ([]byte, error) {
-	if len(entries) == 0 {
-		return nil, nil
-	}
-	content := make([]byte, 0, len(entries)*entrySize)
-	var err error
-	for _, e := range entries {
-		if content, err = appendEntry(content, e); err != nil {
-			return nil, fmt.Errorf("entry %.48s: %w", string(e.Serial), err)
-		}
-	}
-	b := cryptobyte.NewBuilder(make([]byte, 0, len(content)+16))
-	b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) { b.AddBytes(content) })
-	return b.Bytes()
-}
+// reasonHeader is the one extension of an entry, reasonCode, up to its last octet.
+const reasonHeader = "\x30\x0a\x06\x03\x55\x1d\x15\x04\x03\x0a\x01"
 
 // appendEntry appends SEQUENCE { serial, revocationDate, crlEntryExtensions OPTIONAL }.
-// All of it is shorter than 128 bytes, so that lengths take one octet.
-func appendEntry(out []byte, e Entry) ([]byte, error) {
+// All of it is shorter than 128 bytes, so that lengths take one octet. It is
+// written by hand, for nested builders allocate some ten objects per entry.
+func appendEntry(out []byte, e Entry, delta bool) ([]byte, error) {
 	start := len(out)
 	out = append(out, 0x30, 0)
 
@@ -68,10 +46,11 @@ func appendEntry(out []byte, e Entry) ([]byte, error) {
 
 	// RFC 5280 §5.3.1: absent rather than unspecified.
 	if e.Reason != pki.ReasonUnspecified {
-		if !e.Reason.OnCRL() {
+		if !e.Reason.OnCRL() && !(delta && e.Reason == pki.ReasonRemoveFromCRL) {
 			return nil, fmt.Errorf("reason: %s cannot stand on a full CRL", e.Reason)
 		}
-		out = append(out, 0x30, 12, 0x30, 10, 0x06, 3, 0x55, 0x1d, 0x15, 0x04, 3, 0x0a, 1, byte(e.Reason))
+		out = append(out, 0x30, 12)
+		out = append(append(out, reasonHeader...), byte(e.Reason))
 	}
 	out[start+1] = byte(len(out) - start - 2)
 	return out, nil

@@ -74,7 +74,7 @@ func checkURLs(u pki.URLs) error {
 	for _, list := range []struct {
 		field string
 		urls  []string
-	}{{"crl", u.CRL}, {"ocsp", u.OCSP}, {"caIssuers", u.CAIssuers}} {
+	}{{"crl", u.CRL}, {"freshestCRL", u.FreshestCRL}, {"ocsp", u.OCSP}, {"caIssuers", u.CAIssuers}} {
 		if len(list.urls) > maxURLs {
 			return fmt.Errorf("issuer URLs: %s: has %d, at most %d are allowed", list.field, len(list.urls), maxURLs)
 		}

@@ -20,7 +20,10 @@ func (c *content) addExtensions(e *pki.Encoder) {
 		e.Extension(pki.OIDSubjectAltName, c.subject.IsEmpty(), func() { e.SubjectAltNames(c.SubjectAltNames) })
 	}
 	if len(c.IssuerURLs.CRL) > 0 {
-		e.Extension(pki.OIDCRLDistributionPoints, false, func() { c.addCRLDistributionPoints(e) })
+		e.Extension(pki.OIDCRLDistributionPoints, false, func() { addDistributionPoints(e, c.IssuerURLs.CRL) })
+	}
+	if len(c.IssuerURLs.FreshestCRL) > 0 {
+		e.Extension(pki.OIDFreshestCRL, false, func() { addDistributionPoints(e, c.IssuerURLs.FreshestCRL) })
 	}
 	if len(c.IssuerURLs.OCSP)+len(c.IssuerURLs.CAIssuers) > 0 {
 		e.Extension(pki.OIDAuthorityInfoAccess, false, func() { c.addAuthorityInfoAccess(e) })
@@ -38,15 +41,15 @@ func (c *content) addExtensions(e *pki.Encoder) {
 // tagURI is uniformResourceIdentifier of a GeneralName.
 const tagURI = cbasn1.Tag(6 | 0x80)
 
-// addCRLDistributionPoints writes one point whose URIs all lead to the same CRL
-// (RFC 5280 §4.2.1.13).
-func (c *content) addCRLDistributionPoints(e *pki.Encoder) {
+// addDistributionPoints writes one point whose URIs all lead to the same CRL
+// (RFC 5280 §4.2.1.13, §4.2.1.15).
+func addDistributionPoints(e *pki.Encoder, urls []string) {
 	name := cbasn1.Tag(0).ContextSpecific().Constructed() // distributionPoint, and fullName in it
 	e.Nest(cbasn1.SEQUENCE, func() {
 		e.Nest(cbasn1.SEQUENCE, func() {
 			e.Nest(name, func() {
 				e.Nest(name, func() {
-					for _, u := range c.IssuerURLs.CRL {
+					for _, u := range urls {
 						e.Text(tagURI, u)
 					}
 				})

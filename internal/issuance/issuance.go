@@ -68,18 +68,6 @@ var ErrRedeemed = errors.New("token was redeemed before")
 // notAfter is Now plus the validity but not after the issuer's, both in whole seconds.
 func Prepare(o Order) (*Token, error) { return new(Preparer).Prepare(o) }
 
-// nobodysSignature has the form of an SM2 signature (GM/T 0009-2012 §7.3), and
-// r = s = 2^256-1. It stands where the linter expects one.
-//
-// That is as safe as a signature by a key made for the purpose. The linter reads
-// the to-be-signed part, the outer algorithm and the form of the signature; it
-// verifies none, for it has no key to verify under. A copy that leaked would have
-// to be trusted by nobody: this one verifies under no key at all, because r and s
-// are not below the order of the curve (GB/T 32918.2-2016 §7.1 steps B1 and B2).
-// What Issue returns has the real signature, verified under the issuer's key over
-// the very bytes that were linted.
-var nobodysSignature = append([]byte{0x30, 0x46}, bytes.Repeat(append([]byte{0x02, 0x21, 0x00}, bytes.Repeat([]byte{0xff}, 32)...), 2)...)
-
 func (p *plan) prepare(o Order) (*Token, error) {
 	c, err := p.content(o)
 	if err != nil {
@@ -89,7 +77,7 @@ func (p *plan) prepare(o Order) (*Token, error) {
 	if err != nil {
 		return nil, err
 	}
-	der, err := pki.AssembleSigned(tbs, nobodysSignature)
+	der, err := pki.AssembleSigned(tbs, lint.NobodysSignature())
 	if err != nil {
 		return nil, err
 	}

@@ -40,7 +40,7 @@ func selfSigned(t *testing.T) (Order, *sm2.PrivateKey) {
 // TestNobodysSignature: a certificate under it verifies under no key, so that
 // one that leaked would be worth nothing.
 func TestNobodysSignature(t *testing.T) {
-	in := cryptobyte.String(nobodysSignature)
+	in := cryptobyte.String(lint.NobodysSignature())
 	var r, s big.Int
 	if !in.ReadASN1(&in, cbasn1.SEQUENCE) || !in.ReadASN1Integer(&r) || !in.ReadASN1Integer(&s) || !in.Empty() {
 		t.Fatal("is not SEQUENCE { r, s }")
@@ -54,7 +54,7 @@ func TestNobodysSignature(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	der, err := pki.AssembleSigned(token.TBS(), nobodysSignature)
+	der, err := pki.AssembleSigned(token.TBS(), lint.NobodysSignature())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +65,7 @@ func TestNobodysSignature(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if cert.CheckSignatureFrom(cert) == nil || pki.VerifyChain(cert, nil, o.Now) == nil || pki.VerifySignature(&key.PublicKey, token.TBS(), nobodysSignature) {
+	if cert.CheckSignatureFrom(cert) == nil || pki.VerifyChain(cert, nil, o.Now) == nil || pki.VerifySignature(&key.PublicKey, token.TBS(), lint.NobodysSignature()) {
 		t.Error("the certificate verifies")
 	}
 	if _, err := Issue(nobody{key}, token); err == nil {
@@ -77,7 +77,7 @@ func TestNobodysSignature(t *testing.T) {
 type nobody struct{ *sm2.PrivateKey }
 
 func (nobody) SignMessage(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
-	return nobodysSignature, nil
+	return lint.NobodysSignature(), nil
 }
 
 // TestSameProfile changes each field of a profile, also those that are to come.

@@ -44,7 +44,10 @@ func (c *reference) addExtensions(b *cryptobyte.Builder) {
 		add(pki.OIDSubjectAltName, c.subject.IsEmpty(), bytesOf(c.SubjectAltNames.DER()))
 	}
 	if len(c.IssuerURLs.CRL) > 0 {
-		add(pki.OIDCRLDistributionPoints, false, c.addCRLDistributionPoints)
+		add(pki.OIDCRLDistributionPoints, false, func(v *cryptobyte.Builder) { addDistributionPoints(v, c.IssuerURLs.CRL) })
+	}
+	if len(c.IssuerURLs.FreshestCRL) > 0 {
+		add(pki.OIDFreshestCRL, false, func(v *cryptobyte.Builder) { addDistributionPoints(v, c.IssuerURLs.FreshestCRL) })
 	}
 	if len(c.IssuerURLs.OCSP)+len(c.IssuerURLs.CAIssuers) > 0 {
 		add(pki.OIDAuthorityInfoAccess, false, c.addAuthorityInfoAccess)
@@ -79,12 +82,12 @@ func (c *reference) addExtKeyUsage(v *cryptobyte.Builder) {
 	})
 }
 
-// addCRLDistributionPoints writes one point whose URIs all lead to the same CRL
-// (RFC 5280 §4.2.1.13).
-func (c *reference) addCRLDistributionPoints(v *cryptobyte.Builder) {
+// addDistributionPoints writes one point whose URIs all lead to the same CRL
+// (RFC 5280 §4.2.1.13, §4.2.1.15).
+func addDistributionPoints(v *cryptobyte.Builder, urls []string) {
 	v.AddASN1(cbasn1.SEQUENCE, func(v *cryptobyte.Builder) {
 		v.AddASN1(cbasn1.SEQUENCE, func(v *cryptobyte.Builder) {
-			pki.AddDistributionPointName(v, c.IssuerURLs.CRL...)
+			pki.AddDistributionPointName(v, urls...)
 		})
 	})
 }

@@ -81,7 +81,7 @@ func newReference(o issuance.Order) (*reference, error) {
 	if err := o.Profile.CheckIdentity(o.Identity); err != nil {
 		return nil, err
 	}
-	for _, u := range slices.Concat(o.IssuerURLs.CRL, o.IssuerURLs.OCSP, o.IssuerURLs.CAIssuers) {
+	for _, u := range slices.Concat(o.IssuerURLs.CRL, o.IssuerURLs.FreshestCRL, o.IssuerURLs.OCSP, o.IssuerURLs.CAIssuers) {
 		if err := pki.CheckURI(u); err != nil {
 			return nil, err
 		}

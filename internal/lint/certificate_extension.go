@@ -17,7 +17,7 @@ const oidIdentifyCode = "1.2.156.10260.4.1.1"
 // nonCritical are the known extensions that conforming CAs never mark critical.
 var nonCritical = []string{
 	pki.OIDAuthorityKeyID, pki.OIDSubjectKeyID, pki.OIDSubjectAltName,
-	pki.OIDCRLDistributionPoints, pki.OIDAuthorityInfoAccess, pki.OIDOCSPNoCheck,
+	pki.OIDCRLDistributionPoints, pki.OIDFreshestCRL, pki.OIDAuthorityInfoAccess, pki.OIDOCSPNoCheck,
 }
 
 // known are the extensions that are written from fields of a profile.
@@ -48,7 +48,12 @@ var extensionChecks = []Check[*CertificateInput]{
 		}
 		return pki.CheckSubjectAltNamesDER(e.Value)
 	}},
-	{"crl-distribution-points-form", "RFC 5280 §4.2.1.13", crlDistributionPointsForm},
+	{"crl-distribution-points-form", "RFC 5280 §4.2.1.13", func(c *CertificateInput) error {
+		return distributionPointsForm(c.Extensions, pki.OIDCRLDistributionPoints, "cRLDistributionPoints")
+	}},
+	{"freshest-crl-form", "RFC 5280 §4.2.1.15", func(c *CertificateInput) error {
+		return distributionPointsForm(c.Extensions, pki.OIDFreshestCRL, "freshestCRL")
+	}},
 	{"authority-info-access-form", "RFC 5280 §4.2.2.1", authorityInfoAccessForm},
 	{"identity-non-critical", "GM/T 0015-2012 §5.2.4.2", func(c *CertificateInput) error {
 		for _, e := range c.Extensions {
@@ -94,17 +99,17 @@ func noDuplicates(extensions []Extension) error {
 	return nil
 }
 
-// crlDistributionPointsForm wants points with a fullName of URIs, and neither
+// distributionPointsForm wants points with a fullName of URIs, and neither
 // reasons nor cRLIssuer, which would make a client look for other lists.
-func crlDistributionPointsForm(c *CertificateInput) error {
-	e, ok := c.Find(pki.OIDCRLDistributionPoints)
+func distributionPointsForm(extensions []Extension, oid, name string) error {
+	e, ok := find(extensions, oid)
 	if !ok {
 		return nil
 	}
 	in := cryptobyte.String(e.Value)
 	var points cryptobyte.String
 	if !in.ReadASN1(&points, cbasn1.SEQUENCE) || !in.Empty() || points.Empty() {
-		return errors.New("cRLDistributionPoints is not a SEQUENCE of at least one point")
+		return fmt.Errorf("%s is not a SEQUENCE of at least one point", name)
 	}
 	for !points.Empty() {
 		var point cryptobyte.String

@@ -134,6 +134,7 @@ var brokenCertificates = map[string]breakage{
 		point := tlv(t, cbasn1.SEQUENCE, der(t, func(b *cryptobyte.Builder) { pki.AddDistributionPointName(b, "1.crl") }))
 		c.set(Extension{pki.OIDCRLDistributionPoints, false, tlv(t, cbasn1.SEQUENCE, point)})
 	}},
+	"freshest-crl-form": {false, func(t *testing.T, c *CertificateInput) { c.set(Extension{pki.OIDFreshestCRL, false, []byte{0x30, 0}}) }},
 	"authority-info-access-form": {false, func(t *testing.T, c *CertificateInput) {
 		c.set(Extension{pki.OIDAuthorityInfoAccess, false, accessDER(t, "1.2.3", "http://a/")})
 	}},

@@ -13,7 +13,9 @@ import (
 )
 
 // CRLChecks lists the checks of a CRL.
-func CRLChecks() []Check[*CRLInput] { return slices.Concat(crlFieldChecks, crlEntryChecks) }
+func CRLChecks() []Check[*CRLInput] {
+	return slices.Concat(crlFieldChecks, crlDeltaChecks, crlEntryChecks)
+}
 
 var crlFieldChecks = []Check[*CRLInput]{
 	{"crl-version-2", "RFC 5280 §5.1.2.1", func(c *CRLInput) error {
@@ -69,17 +71,13 @@ var crlFieldChecks = []Check[*CRLInput]{
 		if !ok {
 			return errors.New("cRLNumber is missing")
 		}
-		in := cryptobyte.String(e.Value)
-		var n cryptobyte.String
-		if !in.ReadASN1(&n, cbasn1.INTEGER) || !in.Empty() || serialPositive(n) != nil || len(n) > 20 {
-			return errors.New("cRLNumber is not a positive INTEGER of at most 20 octets")
-		}
-		return nil
+		_, err := crlNumber(e.Value)
+		return named("cRLNumber", err)
 	}},
 	{"crl-issuing-distribution-point", "RFC 5280 §5.2.5", issuingDistributionPoint},
 	{"crl-critical-extensions", "RFC 5280 §5.2", func(c *CRLInput) error {
 		for _, e := range c.Extensions {
-			if e.Critical && e.OID != pki.OIDIssuingDistribution {
+			if e.Critical && e.OID != pki.OIDIssuingDistribution && e.OID != pki.OIDDeltaCRLIndicator {
 				return fmt.Errorf("extension %s is critical", e.OID)
 			}
 		}

@@ -39,20 +39,20 @@ var crlEntryChecks = []Check[*CRLInput]{
 		return c.each(func(_ int, e crlEntry) error { return e.at.checkEncoding() })
 	}},
 	{"crl-entry-reason", "RFC 5280 §5.3.1", func(c *CRLInput) error {
-		return c.each(func(_ int, e crlEntry) error { return checkEntryReason(e) })
+		return c.each(func(_ int, e crlEntry) error { return checkEntryReason(e, c.delta()) })
 	}},
 }
 
 // reasonExtension is the one extension of an entry, up to the reason's octet.
 var reasonExtension = []byte{0x30, 10, 0x06, 3, 0x55, 0x1d, 0x15, 0x04, 3, 0x0a, 1}
 
-func checkEntryReason(e crlEntry) error {
+func checkEntryReason(e crlEntry, delta bool) error {
 	if !e.present {
 		return nil
 	}
 	n := len(reasonExtension)
 	if len(e.extensions) == n+1 && bytes.HasPrefix(e.extensions, reasonExtension) {
-		return checkReason(int(e.extensions[n]))
+		return checkReason(int(e.extensions[n]), delta)
 	}
 	// The slow way is for the message.
 	list, err := readExtensionList(e.extensions)
@@ -73,15 +73,19 @@ func checkEntryReason(e crlEntry) error {
 		case !in.ReadASN1Enum(&reason) || !in.Empty():
 			return errors.New("reasonCode is not an ENUMERATED")
 		}
-		if err := checkReason(reason); err != nil {
+		if err := checkReason(reason, delta); err != nil {
 			return err
 		}
 	}
 	return errors.New("crlEntryExtensions is not one reasonCode in DER")
 }
 
-func checkReason(reason int) error {
-	if r := pki.Reason(reason); r == pki.ReasonUnspecified || !r.OnCRL() {
+func checkReason(reason int, delta bool) error {
+	r := pki.Reason(reason)
+	if delta && r == pki.ReasonRemoveFromCRL {
+		return nil
+	}
+	if r == pki.ReasonUnspecified || !r.OnCRL() {
 		return fmt.Errorf("reasonCode is %s; leave unspecified out, and keep removeFromCRL for delta CRLs", r)
 	}
 	return nil

@@ -100,10 +100,20 @@ var brokenCRLs = map[string]func(t *testing.T, c *CRLInput){
 	"crl-issuing-distribution-point/indirect": func(t *testing.T, c *CRLInput) {
 		c.Extensions[2].Value = tlv(t, cbasn1.SEQUENCE, []byte{0x84, 1, 0xff})
 	},
-	"crl-critical-extensions":       func(_ *testing.T, c *CRLInput) { c.Extensions[1].Critical = true },
-	"crl-signature-form":            func(_ *testing.T, c *CRLInput) { c.Signature = []byte{0x30, 0} },
-	"crl-entries-absent-when-empty": func(_ *testing.T, c *CRLInput) { c.Entries = nil },
-	"crl-entry-serial":              func(t *testing.T, c *CRLInput) { c.Entries = entryDER(t, []byte{0x80}, utc("260228000000Z"), nil) },
+	"crl-delta-indicator":          func(_ *testing.T, c *CRLInput) { c.Extensions = append(c.Extensions, delta(false, 6)) },
+	"crl-delta-indicator/negative": func(_ *testing.T, c *CRLInput) { c.Extensions = append(c.Extensions, delta(true, 0x80)) },
+	"crl-delta-indicator/no base":  func(_ *testing.T, c *CRLInput) { c.Extensions = append(c.Extensions, delta(true, 7)) },
+	"crl-freshest": func(t *testing.T, c *CRLInput) {
+		c.Extensions = append(c.Extensions, Extension{pki.OIDFreshestCRL, false, []byte{0x30, 0}})
+	},
+	"crl-freshest/in a delta": func(t *testing.T, c *CRLInput) {
+		c.Extensions = append(c.Extensions, delta(true, 6), freshest(t, false))
+	},
+	"crl-critical-extensions/freshest": func(t *testing.T, c *CRLInput) { c.Extensions = append(c.Extensions, freshest(t, true)) },
+	"crl-critical-extensions":          func(_ *testing.T, c *CRLInput) { c.Extensions[1].Critical = true },
+	"crl-signature-form":               func(_ *testing.T, c *CRLInput) { c.Signature = []byte{0x30, 0} },
+	"crl-entries-absent-when-empty":    func(_ *testing.T, c *CRLInput) { c.Entries = nil },
+	"crl-entry-serial":                 func(t *testing.T, c *CRLInput) { c.Entries = entryDER(t, []byte{0x80}, utc("260228000000Z"), nil) },
 	"crl-entry-serial/long": func(t *testing.T, c *CRLInput) {
 		c.Entries = entryDER(t, bytes.Repeat([]byte{1}, 21), utc("260228000000Z"), nil)
 	},
@@ -122,11 +132,32 @@ var brokenCRLs = map[string]func(t *testing.T, c *CRLInput){
 	},
 }
 
+// delta is a deltaCRLIndicator of a small base.
+func delta(critical bool, base byte) Extension {
+	return Extension{pki.OIDDeltaCRLIndicator, critical, []byte{2, 1, base}}
+}
+
+func freshest(t *testing.T, critical bool) Extension {
+	point := tlv(t, cbasn1.SEQUENCE, der(t, func(b *cryptobyte.Builder) { pki.AddDistributionPointName(b, "http://crl/delta.crl") }))
+	return Extension{pki.OIDFreshestCRL, critical, tlv(t, cbasn1.SEQUENCE, point)}
+}
+
 func TestGoodCRLs(t *testing.T) {
 	c := crlFixture(t, issuerFixture(t))
 	if found := CRL(crlDER(t, c), c.Context); len(found) != 0 {
 		t.Errorf("with entries: %v", found)
 	}
+	full := c.Extensions
+	c.Extensions = append(slices.Clone(full), freshest(t, false))
+	if found := CRL(crlDER(t, c), c.Context); len(found) != 0 {
+		t.Errorf("with deltas: %v", found)
+	}
+	c.Extensions = append(slices.Clone(full), delta(true, 6))
+	c.Entries = append(c.Entries, entryDER(t, []byte{1, 3}, utc("260228000000Z"), reasonDER(t, false, 8))...)
+	if found := CRL(crlDER(t, c), c.Context); len(found) != 0 {
+		t.Errorf("a delta: %v", found)
+	}
+	c.Extensions = full
 	c.EntriesThere, c.Extensions = false, c.Extensions[:2]
 	if found := CRL(crlDER(t, c), c.Context); len(found) != 0 {
 		t.Errorf("without entries: %v", found)

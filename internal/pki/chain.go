@@ -15,6 +15,8 @@ const MaxChain = MaxPathLen + 2
 // URLs are what a certificate says about where its issuer publishes.
 type URLs struct {
 	CRL, OCSP, CAIssuers []string
+	// FreshestCRL are those of the delta CRL (RFC 5280 §4.2.1.15).
+	FreshestCRL []string
 }
 
 // VerifyChain verifies cert up to the root (RFC 5280 §6.1): chain is ordered

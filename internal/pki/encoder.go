@@ -160,7 +160,7 @@ var wellKnown = func() (w struct {
 	list := []string{
 		OIDSM2Curve, OIDSM2WithSM3, OIDPublicKey,
 		OIDSubjectKeyID, OIDKeyUsage, OIDSubjectAltName, OIDBasicConstraints, OIDCRLNumber, OIDReasonCode,
-		OIDIssuingDistribution, OIDCRLDistributionPoints, OIDAuthorityKeyID, OIDExtKeyUsage, OIDAuthorityInfoAccess, OIDOCSPNoCheck,
+		OIDDeltaCRLIndicator, OIDIssuingDistribution, OIDCRLDistributionPoints, OIDFreshestCRL, OIDAuthorityKeyID, OIDExtKeyUsage, OIDAuthorityInfoAccess, OIDOCSPNoCheck,
 		OIDAccessOCSP, OIDAccessCAIssuers, OIDExtKeyUsageTimeStamping, OIDExtKeyUsageOCSPSigning, OIDExtensionRequest,
 	}
 	for _, t := range attributeTypes {

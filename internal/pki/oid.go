@@ -19,10 +19,12 @@ const (
 	OIDBasicConstraints      = "2.5.29.19"
 	OIDCRLNumber             = "2.5.29.20"
 	OIDReasonCode            = "2.5.29.21"
+	OIDDeltaCRLIndicator     = "2.5.29.27"
 	OIDIssuingDistribution   = "2.5.29.28"
 	OIDCRLDistributionPoints = "2.5.29.31"
 	OIDAuthorityKeyID        = "2.5.29.35"
 	OIDExtKeyUsage           = "2.5.29.37"
+	OIDFreshestCRL           = "2.5.29.46"
 	OIDAuthorityInfoAccess   = "1.3.6.1.5.5.7.1.1"
 	OIDOCSPNoCheck           = "1.3.6.1.5.5.7.48.1.5"
 

@@ -66,6 +66,19 @@ func (v *Verifier) Sign(signer crypto.MessageSigner, tbs []byte) ([]byte, error)
 	return sign(signer, tbs, v.Verify)
 }
 
+// Signature is Sign without the SEQUENCE around it: for what is too long to be
+// copied. The signer must not change tbs.
+func (v *Verifier) Signature(signer crypto.MessageSigner, tbs []byte) ([]byte, error) {
+	pub, err := SignerPublicKey(signer)
+	if err != nil {
+		return nil, err
+	}
+	if !v.IsFor(pub) {
+		return nil, errors.New("sign: the signer holds another key")
+	}
+	return signature(signer, tbs, v.Verify)
+}
+
 // Sign signs tbs with SM2, SM3 and the default ID (GM/T 0009-2012 §10), verifies
 // the signature under the signer's public key, and returns the SEQUENCE of tbs,
 // algorithm and signature, which certificates, CRLs and requests share.
@@ -83,6 +96,15 @@ type unverifiedSigner interface {
 }
 
 func sign(signer crypto.MessageSigner, tbs []byte, verify func(message, sig []byte) bool) ([]byte, error) {
+	sig, err := signature(signer, tbs, verify)
+	if err != nil {
+		return nil, err
+	}
+	return AssembleSigned(tbs, sig)
+}
+
+// signature returns one that was verified.
+func signature(signer crypto.MessageSigner, tbs []byte, verify func(message, sig []byte) bool) ([]byte, error) {
 	ask, tries := func() ([]byte, error) { return signer.SignMessage(rand.Reader, tbs, sm2.DefaultSM2SignerOpts) }, 1
 	if u, ok := signer.(unverifiedSigner); ok {
 		// Verified here, once. A device that erred (a bit flip, a wrong session)
@@ -95,7 +117,7 @@ func sign(signer crypto.MessageSigner, tbs []byte, verify func(message, sig []by
 			return nil, fmt.Errorf("sign: %w", err)
 		}
 		if verify(tbs, sig) {
-			return AssembleSigned(tbs, sig)
+			return sig, nil
 		}
 	}
 	return nil, errors.New("sign: the signature does not verify under the signer's public key; the device may be faulty or sign with another ID than 1234567812345678")
@@ -115,6 +137,10 @@ func AssembleSigned(tbs, sig []byte) ([]byte, error) {
 	b = append(appendHeader(b, cbasn1.BIT_STRING, len(sig)+1), 0)
 	return append(b, sig...), nil
 }
+
+// AppendHeader appends tag and length of an element whose content has n bytes,
+// below 1 GiB, in the shortest form (X.690 §10.1).
+func AppendHeader(b []byte, tag cbasn1.Tag, n int) []byte { return appendHeader(b, tag, n) }
 
 // maxAssembled keeps lengths within the four octets that appendHeader writes.
 const maxAssembled = 1 << 30
