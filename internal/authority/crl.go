@@ -4,39 +4,37 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"sync"
 	"time"
 
 	"github.com/go-logr/logr"
-
-	"github.com/terrace-pki/terrace/internal/crl"
+	"golang.org/x/sync/errgroup"
 )
 
 // crlTick is how often the service looks for lists that are due.
 const crlTick = 2 * time.Second
 
-// RunCRLs signs the lists that are due until ctx ends. It needs the ledger and
-// the devices, not the API server.
+// maxStale bounds how often a list is made again because another process
+// published one of the same shard meanwhile.
+const maxStale = 8
+
+// crlName names the lists of a shard.
+type crlName struct {
+	issuer IssuerKey
+	shard  int32
+}
+
+// madeAt are the thisUpdate of a shard's newest list and delta, zero when there is none.
+type madeAt struct{ full, delta time.Time }
+
+// RunCRLs signs the lists that are due until ctx ends, as many at once as there
+// are cores. It needs the ledger and the devices, not the API server.
 func (s *Service) RunCRLs(ctx context.Context, log logr.Logger) error {
-	failed := map[crlName]bool{} // a failure is said once, and its end once
+	r := crlRun{Service: s, log: log, failed: map[crlName]bool{}}
 	for {
-		for _, ca := range s.All() {
-			for shard := range ca.MaxShards {
-				id := crlName{ca.Key, shard}
-				name := ca.Key.CRLFileName(shard)
-				made, err := s.EnsureCRL(ctx, ca.Key, shard)
-				switch {
-				case ctx.Err() != nil:
-					return nil
-				case err != nil && !failed[id]:
-					log.Error(err, "CRL is not made; trying on", "crl", name)
-				case err == nil && failed[id]:
-					log.Info("CRL is made again", "crl", name)
-				case made:
-					log.Info("CRL signed", "crl", name)
-				}
-				failed[id] = err != nil
-			}
-		}
+		r.round(ctx)
 		select {
 		case <-ctx.Done():
 			return nil
@@ -45,13 +43,56 @@ func (s *Service) RunCRLs(ctx context.Context, log logr.Logger) error {
 	}
 }
 
-// crlName names the list of a shard.
-type crlName struct {
-	issuer IssuerKey
-	shard  int32
+// crlRun says a failure once, and its end once.
+type crlRun struct {
+	*Service
+	log    logr.Logger
+	mu     sync.Mutex
+	failed map[crlName]bool
 }
 
-// EnsureCRL signs the list of a shard when none is current or the next is due.
+func (r *crlRun) round(ctx context.Context) {
+	var due []crlName
+	for _, ca := range r.All() {
+		for shard := range ca.MaxShards {
+			if r.due(ca, shard) {
+				due = append(due, crlName{ca.Key, shard})
+			}
+		}
+	}
+	// Every process in an order of its own, so that two seldom make the same list.
+	rand.Shuffle(len(due), func(i, j int) { due[i], due[j] = due[j], due[i] })
+	var g errgroup.Group
+	g.SetLimit(runtime.GOMAXPROCS(0)) // each holds one encoded list
+	for _, name := range due {
+		g.Go(func() error {
+			made, err := r.EnsureCRL(ctx, name.issuer, name.shard)
+			if ctx.Err() == nil {
+				r.note(name, made, err)
+			}
+			return nil
+		})
+	}
+	_ = g.Wait() // failures are noted one by one
+}
+
+func (r *crlRun) note(name crlName, made bool, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	file := name.issuer.CRLFileName(name.shard)
+	switch {
+	case err != nil && !r.failed[name]:
+		r.log.Error(err, "CRL is not made; trying on", "crl", file)
+	case err == nil && r.failed[name]:
+		r.log.Info("CRL is made again", "crl", file)
+	case made:
+		r.log.Info("CRL signed", "crl", file)
+	}
+	r.failed[name] = err != nil
+}
+
+// EnsureCRL signs the full list of a shard when none is current or the next is
+// due, and its delta likewise.
 func (s *Service) EnsureCRL(ctx context.Context, key IssuerKey, shard int32) (made bool, err error) {
 	ca, err := s.CA(key)
 	if err != nil {
@@ -65,101 +106,64 @@ func (s *Service) EnsureCRL(ctx context.Context, key IssuerKey, shard int32) (ma
 		return false, err
 	}
 	defer p.unlock()
-	if !s.due(ca, shard) { // somebody published meanwhile
-		return false, nil
-	}
-	current, err := s.lastCRL(ctx, key, shard)
-	if err != nil {
-		return false, err
-	}
-	if !current.ThisUpdate.IsZero() {
-		s.current(current)
-		if s.now().Before(current.ThisUpdate.Add(ca.CRLInterval)) {
-			return false, nil
+	for n := 1; s.due(ca, shard); n++ { // again: somebody may have published meanwhile, and a delta may follow a list
+		lists, err := s.lists(ctx, ca, shard)
+		if err != nil {
+			return made, err
 		}
-	}
-	if _, err := s.makeCRL(ctx, ca, shard, current); err != nil {
-		return false, err
-	}
-	return true, nil
-}
-
-// due says whether the list of a shard is unknown to this process or old.
-func (s *Service) due(ca *CA, shard int32) bool {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	last, known := s.crlMade[crlName{ca.Key, shard}]
-	return !known || !s.now().Before(last.Add(ca.CRLInterval))
-}
-
-// lastCRL is the current list, zero when there is none.
-func (s *Service) lastCRL(ctx context.Context, key IssuerKey, shard int32) (CRL, error) {
-	current, err := s.store.CurrentCRL(ctx, key, shard)
-	if errors.Is(err, ErrNotFound) {
-		return CRL{}, nil
-	}
-	if err != nil {
-		s.metrics.crlFailed(key)
-		return CRL{}, fmt.Errorf("read current CRL of %s: %w", key.Authority, err)
-	}
-	return current, nil
-}
-
-// makeCRL signs a list in place of last and saves it.
-func (s *Service) makeCRL(ctx context.Context, ca *CA, shard int32, last CRL) (CRL, error) {
-	made, err := s.signCRL(ctx, ca, shard, s.now(), last)
-	if err != nil {
-		s.metrics.crlFailed(ca.Key)
-		return CRL{}, fmt.Errorf("make CRL of %s: %w", ca.Key.Authority, err)
+		var base *CRL
+		if now := s.now(); !lists.fullDue(now) {
+			if base = lists.base(now); base == nil || !lists.deltaDue(now) {
+				return made, nil
+			}
+		}
+		switch _, err := s.makeCRL(ctx, lists, base); {
+		case err == nil:
+			made = true
+		case !errors.Is(err, ErrStaleCRL) || n == maxStale:
+			return made, err
+		}
 	}
 	return made, nil
 }
 
-func (s *Service) signCRL(ctx context.Context, ca *CA, shard int32, now time.Time, last CRL) (CRL, error) {
-	signer, err := s.signer(ctx, ca)
-	if err != nil {
-		return CRL{}, err
-	}
-	// An entry whose certificate expired stays for one more list (RFC 5280 §3.3).
-	notAfter := now
-	if !last.ThisUpdate.IsZero() {
-		notAfter = last.ThisUpdate
-	}
-	t := crl.Template{Issuer: ca.Cert, ThisUpdate: now.Truncate(time.Second), NextUpdate: now.Add(ca.CRLInterval + ca.CRLOverlap).Truncate(time.Second),
-		OnlyCACertificates: ca.OnlyCACertificates}
-	if ca.MaxShards > 1 {
-		t.DistributionPoint = ca.CRLURL(shard)
-	}
-	err = s.store.Revoked(ctx, ca.Key, shard, notAfter, func(r Record) error {
-		t.Entries = append(t.Entries, crl.Entry{Serial: r.Serial, At: r.Revocation.At, Reason: r.Revocation.Reason})
-		return nil
-	})
-	if err != nil {
-		return CRL{}, fmt.Errorf("read revoked serials: %w", err)
-	}
-	t.Number, err = s.store.ReserveCRLNumber(ctx, ca.Key, shard, now)
-	if s.seen(err) != nil {
-		return CRL{}, fmt.Errorf("reserve CRL number: %w", err)
-	}
-	s.reached(AfterCRLNumber) // die here: the number stays unused, which RFC 5280 allows
-	der, err := crl.Sign(signer, t)
-	if err != nil {
-		return CRL{}, err
-	}
-	s.reached(AfterCRLSignature) // die here: a list that nobody saw is signed anew under a higher number
-	next := CRL{Issuer: ca.Key, Shard: shard, Number: t.Number, ThisUpdate: t.ThisUpdate, NextUpdate: t.NextUpdate, DER: der}
-	if err := s.seen(s.store.SaveCRL(ctx, next)); err != nil {
-		return CRL{}, fmt.Errorf("save CRL: %w", err)
-	}
-	s.reached(AfterCRLSaved) // die here: the next start finds the list and makes none before it is due
-	s.current(next)
-	return next, nil
+// due says whether the lists of a shard are unknown to this process or old. It
+// asks nobody.
+func (s *Service) due(ca *CA, shard int32) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	last, known := s.crlMade[crlName{ca.Key, shard}]
+	now := s.now()
+	return !known || !now.Before(last.full.Add(ca.CRLInterval)) || ca.DeltaInterval > 0 && !now.Before(last.delta.Add(ca.DeltaInterval))
 }
 
-// current notes that a list is the current one.
+// lists reads what is kept of a shard's lists, without the lists themselves.
+func (s *Service) lists(ctx context.Context, ca *CA, shard int32) (lists, error) {
+	heads, err := s.store.CRLHeads(ctx, ca.Key, shard)
+	if err != nil {
+		s.metrics.crlFailed(ca.Key)
+		return lists{}, fmt.Errorf("read current CRL of %s: %w", ca.Key.Authority, err)
+	}
+	l := lists{ca: ca, shard: shard, heads: heads}
+	for _, kind := range []func(CRL) bool{CRL.isFull, CRL.IsDelta} {
+		if c := l.newest(kind); c != nil {
+			s.current(*c)
+		}
+	}
+	return l, nil
+}
+
+// current notes that a list is the newest of its kind.
 func (s *Service) current(c CRL) {
 	s.mu.Lock()
-	s.crlMade[crlName{c.Issuer, c.Shard}] = c.ThisUpdate
+	name := crlName{c.Issuer, c.Shard}
+	made := s.crlMade[name]
+	if c.IsDelta() {
+		made.delta = c.ThisUpdate
+	} else {
+		made.full = c.ThisUpdate
+	}
+	s.crlMade[name] = made
 	s.mu.Unlock()
 	s.metrics.crlCurrent(c.Issuer, c.Shard, c)
 }

@@ -9,8 +9,10 @@ type ChangeKind string
 const (
 	// ChangeSerial: a serial was issued, revoked, held, released or abandoned.
 	ChangeSerial ChangeKind = "Serial"
-	// ChangeCRL: a shard's list became current.
+	// ChangeCRL: a shard's full list became current.
 	ChangeCRL ChangeKind = "CRL"
+	// ChangeDelta: a shard has a new delta.
+	ChangeDelta ChangeKind = "Delta"
 	// ChangeAccepted: an accepted spec changed.
 	ChangeAccepted ChangeKind = "Accepted"
 )
@@ -26,7 +28,7 @@ type Change struct {
 	Kind ChangeKind
 	// Record of a ChangeSerial, Issued or Abandoned.
 	Record *Record
-	// CRL of a ChangeCRL: the current list of its shard.
+	// CRL of a ChangeCRL or ChangeDelta: the current list or delta of its shard.
 	CRL *CRL
 	// Accepted of a ChangeAccepted.
 	Accepted *Accepted

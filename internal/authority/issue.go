@@ -215,11 +215,15 @@ func (c *CA) urls(shard int32) pki.URLs {
 	if c.BaseURL == "" {
 		return pki.URLs{}
 	}
-	return pki.URLs{
+	urls := pki.URLs{
 		CRL:       []string{c.CRLURL(shard)},
 		OCSP:      []string{c.BaseURL + "/ocsp"},
 		CAIssuers: []string{c.BaseURL + "/ca/" + c.Key.FileName() + ".cer"},
 	}
+	if delta := c.DeltaURL(shard); delta != "" {
+		urls.FreshestCRL = []string{delta}
+	}
+	return urls
 }
 
 func intents(attempts []attempt) []Intent {
@@ -333,7 +337,12 @@ func (s *Service) Good(ctx context.Context, key IssuerKey, after int64, limit in
 	return s.store.Good(ctx, key, after, limit)
 }
 
-// CurrentCRL returns the current list of a shard, or ErrNotFound.
+// CurrentDelta returns the newest delta of a shard, or ErrNotFound.
+func (s *Service) CurrentDelta(ctx context.Context, key IssuerKey, shard int32) (CRL, error) {
+	return s.store.CurrentDelta(ctx, key, shard)
+}
+
+// CurrentCRL returns the current full list of a shard, or ErrNotFound.
 func (s *Service) CurrentCRL(ctx context.Context, key IssuerKey, shard int32) (CRL, error) {
 	return s.store.CurrentCRL(ctx, key, shard)
 }

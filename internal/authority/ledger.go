@@ -109,6 +109,8 @@ var (
 	ErrElsewhere = errors.New("another process is issuing this request; try again")
 	// ErrNotFound: no such record.
 	ErrNotFound = errors.New("not found in the ledger")
+	// ErrStaleCRL: another list of the shard became current meanwhile.
+	ErrStaleCRL = errors.New("another list of this shard was published meanwhile")
 	// ErrKeyMismatch: the ledger knows another public key under that name.
 	ErrKeyMismatch = errors.New("ledger knows another public key under this name")
 )
@@ -169,23 +171,45 @@ type Revocations interface {
 
 // CRL is a signed revocation list.
 type CRL struct {
-	Issuer     IssuerKey
-	Shard      int32
-	Number     int64
+	Issuer IssuerKey
+	Shard  int32
+	Number int64
+	// Base makes it a delta: the number of the full list whose changes it shows. 0: a full list.
+	Base       int64
 	ThisUpdate time.Time
 	NextUpdate time.Time
-	DER        []byte
+	// Seen is the feed's number up to which every change is shown.
+	Seen int64
+	// DistributionPoint is the URL in its issuingDistributionPoint, which a full
+	// list and its deltas share; empty when it has none.
+	DistributionPoint string
+	// After is for SaveCRL alone: the number of the newest list of the shard, full
+	// or delta, that the maker saw; 0 when there was none.
+	After int64
+	DER   []byte
 }
+
+// IsDelta says whether it is a delta.
+func (c CRL) IsDelta() bool { return c.Base > 0 }
 
 // CRLStore keeps the CRLs that were signed.
 type CRLStore interface {
 	// ReserveCRLNumber returns max(last + 1, now in Unix nanoseconds), never the
 	// same twice for an issuer and shard. Fenced.
 	ReserveCRLNumber(ctx context.Context, issuer IssuerKey, shard int32, now time.Time) (int64, error)
-	// SaveCRL makes a list current when its number is the highest. Fenced.
+	// SaveCRL makes a list the newest of its shard. ErrStaleCRL, and nothing is
+	// saved, when another one than crl.After is the newest, or crl.Number is not
+	// above it: somebody else published meanwhile, maybe from newer facts. The
+	// same list again is no error. Fenced.
 	SaveCRL(ctx context.Context, crl CRL) error
-	// CurrentCRL returns the list with the highest number, or ErrNotFound.
+	// CurrentCRL returns the full list with the highest number, or ErrNotFound.
 	CurrentCRL(ctx context.Context, issuer IssuerKey, shard int32) (CRL, error)
+	// CurrentDelta returns the delta with the highest number, or ErrNotFound. It
+	// says nothing more than a full list with a higher number.
+	CurrentDelta(ctx context.Context, issuer IssuerKey, shard int32) (CRL, error)
+	// CRLHeads returns the lists of a shard that are kept, newest first, without
+	// their DER: at most two full ones and two deltas.
+	CRLHeads(ctx context.Context, issuer IssuerKey, shard int32) ([]CRL, error)
 }
 
 // Key is the public half of a key that a device of this tier holds.

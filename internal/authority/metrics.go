@@ -14,6 +14,7 @@ type Metrics struct {
 	abandon   *prometheus.CounterVec
 	crlNext   *prometheus.GaugeVec
 	crlFails  *prometheus.CounterVec
+	deltaNext *prometheus.GaugeVec
 	crlNumber *prometheus.GaugeVec
 	acts      *prometheus.CounterVec
 	feedHead  prometheus.Gauge
@@ -29,9 +30,11 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		abandon: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "terrace_serials_abandoned_total",
 			Help: "Serials abandoned between intent and record, by CA."}, []string{"authority"}),
 		crlNext: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "terrace_crl_next_update_timestamp_seconds",
-			Help: "nextUpdate of the current CRL, Unix time."}, []string{"authority", "shard"}),
+			Help: "nextUpdate of the current full CRL, Unix time."}, []string{"authority", "shard"}),
+		deltaNext: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "terrace_delta_crl_next_update_timestamp_seconds",
+			Help: "nextUpdate of the newest delta CRL, Unix time."}, []string{"authority", "shard"}),
 		crlNumber: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "terrace_crl_number",
-			Help: "Number of the current CRL."}, []string{"authority", "shard"}),
+			Help: "Number of the current full CRL."}, []string{"authority", "shard"}),
 		crlFails: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "terrace_crl_failures_total",
 			Help: "Attempts to make a CRL that failed, by CA."}, []string{"authority"}),
 		acts: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "terrace_revocation_acts_total",
@@ -40,7 +43,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Help: "Highest number of the change feed."}),
 	}
 	if r != nil {
-		r.MustRegister(m.issued, m.slices, m.abandon, m.crlNext, m.crlNumber, m.crlFails, m.acts, m.feedHead)
+		r.MustRegister(m.issued, m.slices, m.abandon, m.crlNext, m.deltaNext, m.crlNumber, m.crlFails, m.acts, m.feedHead)
 	}
 	return m
 }
@@ -66,6 +69,10 @@ func (m *Metrics) performed(p Performed) {
 
 func (m *Metrics) crlCurrent(k IssuerKey, shard int32, c CRL) {
 	s := strconv.Itoa(int(shard))
+	if c.IsDelta() {
+		m.deltaNext.WithLabelValues(k.Authority, s).Set(float64(c.NextUpdate.Unix()))
+		return
+	}
 	m.crlNext.WithLabelValues(k.Authority, s).Set(float64(c.NextUpdate.Unix()))
 	m.crlNumber.WithLabelValues(k.Authority, s).Set(float64(c.Number))
 }

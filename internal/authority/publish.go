@@ -2,6 +2,7 @@ package authority
 
 import (
 	"context"
+	"errors"
 	"fmt"
 )
 
@@ -43,8 +44,8 @@ func (p *publisher) lock(ctx context.Context) error {
 
 func (p *publisher) unlock() { <-p.turn }
 
-// Publish signs the list of a shard now, whatever its schedule, and returns it.
-// The list was begun after the call, so it shows every act that was performed
+// Publish signs a list of a shard now, whatever its schedule, and returns it: a
+// delta when the CA makes them and one can be made, else a full list. It was begun after the call, so it shows every act that was performed
 // before. Calls at the same time share a list.
 func (s *Service) Publish(ctx context.Context, key IssuerKey, shard int32) (CRL, error) {
 	ca, err := s.CA(key)
@@ -73,13 +74,29 @@ func (s *Service) Publish(ctx context.Context, key IssuerKey, shard int32) (CRL,
 		p.next = nil // later calls want a later list
 	}
 	s.mu.Unlock()
-	last, err := s.lastCRL(ctx, key, shard)
-	if err == nil {
-		wanted.crl, err = s.makeCRL(ctx, ca, shard, last)
-	}
+	wanted.crl, err = s.publish(ctx, ca, shard)
 	if err != nil && ctx.Err() != nil {
 		return CRL{}, err // this caller gave up; another one of the publication makes the list
 	}
 	wanted.done, wanted.err = true, err
 	return wanted.crl, err
+}
+
+// publish makes the list, again when another process was faster: its list may
+// have been begun before the act that this one is to show.
+func (s *Service) publish(ctx context.Context, ca *CA, shard int32) (CRL, error) {
+	for n := 1; ; n++ {
+		lists, err := s.lists(ctx, ca, shard)
+		if err != nil {
+			return CRL{}, err
+		}
+		var base *CRL
+		if !lists.fullDue(s.now()) {
+			base = lists.base(s.now())
+		}
+		made, err := s.makeCRL(ctx, lists, base)
+		if !errors.Is(err, ErrStaleCRL) || n == maxStale {
+			return made, err
+		}
+	}
 }

@@ -95,9 +95,9 @@ type Service struct {
 	mu       sync.RWMutex
 	cas      map[IssuerKey]*CA
 	inFlight map[string]struct{}
-	// crlMade is the thisUpdate of each current list, so that the ledger is not
-	// asked for a large list on every look. Nobody else makes lists: see Fenced.
-	crlMade    map[crlName]time.Time
+	// crlMade is what was last seen of each shard's lists, so that the ledger is
+	// not asked on every look.
+	crlMade    map[crlName]madeAt
 	publishers map[crlName]*publisher
 
 	// wrote has a token once this process wrote something that the feed tells of.
@@ -112,7 +112,7 @@ type Service struct {
 // New returns a service without authorities; Load brings the accepted ones.
 func New(c Config) *Service {
 	s := &Service{keys: c.Keys, now: c.Now, metrics: c.Metrics, limits: c.Limits, reached: c.AtCommitPoint, silence: c.Silence,
-		cas: map[IssuerKey]*CA{}, inFlight: map[string]struct{}{}, crlMade: map[crlName]time.Time{}, publishers: map[crlName]*publisher{},
+		cas: map[IssuerKey]*CA{}, inFlight: map[string]struct{}{}, crlMade: map[crlName]madeAt{}, publishers: map[crlName]*publisher{},
 		wrote: make(chan struct{}, 1), changed: make(chan struct{}), fenced: make(chan struct{}), leads: make(chan struct{})}
 	s.store = telling{c.Store, s.wrote}
 	if s.now == nil {

@@ -31,6 +31,9 @@ type Settings struct {
 	// CRLInterval and CRLOverlap: a list is made each interval and is valid for interval + overlap.
 	CRLInterval time.Duration `json:"crlInterval"`
 	CRLOverlap  time.Duration `json:"crlOverlap"`
+	// DeltaInterval: a delta is made each such interval, shorter than CRLInterval, and
+	// is valid for two of them. 0: there are none.
+	DeltaInterval time.Duration `json:"deltaInterval,omitempty"`
 	// Shards among which new certificates are spread; MaxShards is the largest
 	// number that was ever accepted, since older certificates name those lists.
 	Shards    int32 `json:"shards"`
@@ -56,6 +59,8 @@ func NewCA(s Settings) (*CA, error) {
 		return nil, fmt.Errorf("settings of CA %s: device and label are required", s.Key.Authority)
 	case s.CRLInterval <= 0 || s.CRLOverlap <= 0:
 		return nil, fmt.Errorf("settings of CA %s: CRL interval %s and overlap %s must be positive", s.Key.Authority, s.CRLInterval, s.CRLOverlap)
+	case s.DeltaInterval < 0 || s.DeltaInterval >= s.CRLInterval:
+		return nil, fmt.Errorf("settings of CA %s: delta interval %s: want one shorter than the CRL interval %s, or 0 for no deltas", s.Key.Authority, s.DeltaInterval, s.CRLInterval)
 	case s.Shards < 1 || s.MaxShards < s.Shards:
 		return nil, fmt.Errorf("settings of CA %s: shards %d of at most %d: want 1 or more", s.Key.Authority, s.Shards, s.MaxShards)
 	}
@@ -115,6 +120,19 @@ func (k IssuerKey) FileName() string {
 // CRLFileName is the name of a revocation list below <baseURL>/crl/.
 func (k IssuerKey) CRLFileName(shard int32) string {
 	return fmt.Sprintf("%s-s%d.crl", k.FileName(), shard)
+}
+
+// DeltaFileName is the name of a shard's delta beside its list.
+func (k IssuerKey) DeltaFileName(shard int32) string {
+	return fmt.Sprintf("%s-s%d-delta.crl", k.FileName(), shard)
+}
+
+// DeltaURL is where the delta of a shard is found, empty without deltas or a base URL.
+func (s Settings) DeltaURL(shard int32) string {
+	if s.BaseURL == "" || s.DeltaInterval == 0 {
+		return ""
+	}
+	return s.BaseURL + "/crl/" + s.Key.DeltaFileName(shard)
 }
 
 // CRLURL is where the list of a shard is found, empty without a base URL.

@@ -147,6 +147,16 @@ func (f *Faulty) CurrentCRL(ctx context.Context, k authority.IssuerKey, shard in
 	return answer(f, "CurrentCRL", func() (authority.CRL, error) { return f.Store.CurrentCRL(ctx, k, shard) })
 }
 
+// CurrentDelta may fail on demand.
+func (f *Faulty) CurrentDelta(ctx context.Context, k authority.IssuerKey, shard int32) (authority.CRL, error) {
+	return answer(f, "CurrentDelta", func() (authority.CRL, error) { return f.Store.CurrentDelta(ctx, k, shard) })
+}
+
+// CRLHeads may fail on demand.
+func (f *Faulty) CRLHeads(ctx context.Context, k authority.IssuerKey, shard int32) ([]authority.CRL, error) {
+	return answer(f, "CRLHeads", func() ([]authority.CRL, error) { return f.Store.CRLHeads(ctx, k, shard) })
+}
+
 // RecordKey may fail on demand.
 func (f *Faulty) RecordKey(ctx context.Context, k authority.Key) error {
 	return f.call("RecordKey", func() error { return f.Store.RecordKey(ctx, k) })

@@ -101,21 +101,24 @@ func feedEach(t *testing.T, d Database) {
 		must(t, d.Store.Accept(ctx, spec))
 		must(t, d.Store.SaveCRL(ctx, list))
 	}
-	must(t, d.Store.SaveCRL(ctx, crlOf(4, "list 4"))) // does not become current
+	stale := crlOf(4, "list 4")
+	wantError(t, "a smaller number", d.Store.SaveCRL(ctx, stale), authority.ErrStaleCRL)
+	delta := deltaOf(6, 5, "delta 6")
+	must(t, d.Store.SaveCRL(ctx, delta))
 	lost := serialsOf(begin(t, d.Store, identities("lost", 2)...))
 	must(t, d.Store.RecordIntent(ctx, issuer, intents(expiry, lost...)))
 	must(t, d.Store.Abandon(ctx, issuer, lost[0]))
 	next := d.Reopen(t) // abandons the other
-	if n := head(t, next); n != 4 {
-		t.Errorf("%d changes, want 4", n)
+	if n := head(t, next); n != 5 {
+		t.Errorf("%d changes, want 5", n)
 	}
-	if h, err := next.Heads(ctx); err != nil || h.Feed != 4 || h.Accepted != 1 || h.Audit == 0 {
+	if h, err := next.Heads(ctx); err != nil || h.Feed != 5 || h.Accepted != 1 || h.Audit == 0 {
 		t.Errorf("heads %+v, %v", h, err)
 	}
 	first, second := status(t, next, issuer, lost[0]), status(t, next, issuer, lost[1])
 	want := []authority.Change{
 		{Seq: 1, Kind: authority.ChangeAccepted, Accepted: &spec}, {Seq: 2, Kind: authority.ChangeCRL, CRL: &list},
-		{Seq: 3, Kind: authority.ChangeSerial, Record: &first}, {Seq: 4, Kind: authority.ChangeSerial, Record: &second},
+		{Seq: 3, Kind: authority.ChangeDelta, CRL: kept(delta)}, {Seq: 4, Kind: authority.ChangeSerial, Record: &first}, {Seq: 5, Kind: authority.ChangeSerial, Record: &second},
 	}
 	all, _ := changes(t, next, 0, 100)
 	equal(t, "changes", all, want)

@@ -3,72 +3,12 @@ package authoritytest
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/terrace-pki/terrace/internal/authority"
 )
-
-func crlOf(number int64, der string) authority.CRL {
-	this := time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC)
-	return authority.CRL{Issuer: issuer, Number: number, ThisUpdate: this, NextUpdate: this.Add(time.Hour), DER: []byte(der)}
-}
-
-func crlNumbers(t *testing.T, d Database) {
-	now := time.Unix(0, 1_700_000_000_123_456_789)
-	n := now.UnixNano()
-	for i, tc := range []struct {
-		now  time.Time
-		want int64
-	}{
-		{now, n}, {now, n + 1}, {now.Add(-time.Hour), n + 2}, {now.Add(2), n + 3},
-		{now.Add(time.Second), n + 1e9}, {time.Unix(0, 0), n + 1e9 + 1},
-	} {
-		got, err := d.Store.ReserveCRLNumber(t.Context(), issuer, 0, tc.now)
-		if err != nil || got != tc.want {
-			t.Errorf("number %d at %s: %d, %v, want %d", i, tc.now.UTC(), got, err, tc.want)
-		}
-	}
-	if got, err := d.Store.ReserveCRLNumber(t.Context(), issuer, 1, time.Unix(0, 5)); err != nil || got != 5 {
-		t.Errorf("another shard: %d, %v", got, err)
-	}
-	if got, err := d.Store.ReserveCRLNumber(t.Context(), otherIssuer, 0, time.Unix(0, -5)); err != nil || got != 1 {
-		t.Errorf("another issuer, at a time before 1970: %d, %v", got, err)
-	}
-	if got, err := d.Reopen(t).ReserveCRLNumber(t.Context(), issuer, 1, time.Unix(0, 5)); err != nil || got != 6 {
-		t.Errorf("after a takeover: %d, %v", got, err)
-	}
-}
-
-func crlCurrent(t *testing.T, d Database) {
-	ctx := t.Context()
-	_, err := d.Store.CurrentCRL(ctx, issuer, 0)
-	wantError(t, "no list yet", err, authority.ErrNotFound)
-	for _, step := range []struct {
-		save, want int64
-	}{{3, 3}, {5, 5}, {4, 5}, {1, 5}, {9, 9}} {
-		must(t, d.Store.SaveCRL(ctx, crlOf(step.save, fmt.Sprint("list ", step.save))))
-		got, err := d.Store.CurrentCRL(ctx, issuer, 0)
-		must(t, err)
-		equal(t, "current", got, crlOf(step.want, fmt.Sprint("list ", step.want)))
-	}
-	if n := d.Count(t, `SELECT COUNT(*) FROM crls`); n != 2 {
-		t.Errorf("%d lists kept, want 2", n)
-	}
-	must(t, d.Store.SaveCRL(ctx, crlOf(9, "list 9"))) // as after a failure that was persisted
-	if err := d.Store.SaveCRL(ctx, crlOf(9, "another")); err == nil {
-		t.Error("two lists under one number")
-	}
-	bad := crlOf(10, "list")
-	bad.NextUpdate = bad.ThisUpdate
-	if err := d.Store.SaveCRL(ctx, bad); err == nil {
-		t.Error("list taken that is never valid")
-	}
-	_, err = d.Store.CurrentCRL(ctx, issuer, 1)
-	wantError(t, "list of another shard", err, authority.ErrNotFound)
-}
 
 func keys(t *testing.T, d Database) {
 	ctx := t.Context()

@@ -140,6 +140,10 @@ func (s *Store) present(ctx context.Context, r numbered, records map[int64]*auth
 		crl, err := s.CurrentCRL(ctx, r.issuer, r.shard)
 		c.CRL = &crl
 		return c, len(crl.DER), err
+	case authority.ChangeDelta:
+		delta, err := s.CurrentDelta(ctx, r.issuer, r.shard)
+		c.CRL = &delta
+		return c, len(delta.DER), err
 	case authority.ChangeAccepted:
 		c.Accepted = &authority.Accepted{Name: r.name}
 		err = s.c.Reader.QueryRowContext(ctx, `SELECT spec FROM accepted WHERE name = $1`, r.name).Scan(&c.Accepted.Spec)

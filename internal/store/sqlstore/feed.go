@@ -70,8 +70,12 @@ func (s *Store) feed(ctx context.Context, tx *sql.Tx, now, before int64, changes
 		seq := before + int64(i) + 1
 		var err error
 		if c.crl != nil {
-			_, err = tx.ExecContext(ctx, `INSERT INTO feed (seq, kind, authority, generation, shard, created_at) VALUES ($1, 'CRL', $2, $3, $4, $5)`,
-				seq, c.crl.Issuer.Authority, c.crl.Issuer.Generation, c.crl.Shard, now)
+			kind := authority.ChangeCRL
+			if c.crl.IsDelta() {
+				kind = authority.ChangeDelta
+			}
+			_, err = tx.ExecContext(ctx, `INSERT INTO feed (seq, kind, authority, generation, shard, created_at) VALUES ($1, $2, $3, $4, $5, $6)`,
+				seq, string(kind), c.crl.Issuer.Authority, c.crl.Issuer.Generation, c.crl.Shard, now)
 		} else {
 			_, err = tx.ExecContext(ctx, `INSERT INTO feed (seq, kind, name, created_at) VALUES ($1, 'Accepted', $2, $3)`, seq, c.spec, now)
 		}

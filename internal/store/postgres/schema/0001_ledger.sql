@@ -102,11 +102,17 @@ CREATE TABLE crl_numbers (
     PRIMARY KEY (authority, generation, shard)
 );
 
+-- base: 0 for a full list, else the number of the one whose changes it shows.
+-- seen: the number of the feed up to which it shows everything. der is last, so
+-- that the head of a list is read without walking through it.
 CREATE TABLE crls (
     authority   TEXT COLLATE "C"    NOT NULL CHECK (length(authority) BETWEEN 1 AND 400),
     generation  BIGINT NOT NULL CHECK (generation >= 1),
     shard       BIGINT NOT NULL CHECK (shard >= 0),
     number      BIGINT NOT NULL CHECK (number >= 1),
+    base        BIGINT NOT NULL CHECK (base >= 0 AND base < number),
+    seen        BIGINT NOT NULL CHECK (seen >= 0),
+    point       TEXT    NOT NULL CHECK (length(point) <= 1000), -- URL in issuingDistributionPoint
     this_update BIGINT NOT NULL,
     next_update BIGINT NOT NULL CHECK (next_update > this_update),
     der         BYTEA    NOT NULL CHECK (length(der) > 0),
@@ -141,7 +147,7 @@ INSERT INTO heads (one, feed, audit, accepted) VALUES (1, 0, 0, 0);
 -- What consumers are to look at; rows are never deleted.
 CREATE TABLE feed (
     seq        BIGINT PRIMARY KEY CHECK (seq >= 1),
-    kind       TEXT COLLATE "C"    NOT NULL CHECK (kind IN ('Serial', 'CRL', 'Accepted')),
+    kind       TEXT COLLATE "C"    NOT NULL CHECK (kind IN ('Serial', 'CRL', 'Delta', 'Accepted')),
     serial_id  BIGINT,
     authority  TEXT COLLATE "C",
     generation BIGINT,
@@ -149,7 +155,7 @@ CREATE TABLE feed (
     name       TEXT COLLATE "C",
     created_at BIGINT NOT NULL,
     CHECK ((kind = 'Serial') = (serial_id IS NOT NULL)),
-    CHECK ((kind = 'CRL') = (authority IS NOT NULL AND generation IS NOT NULL AND shard IS NOT NULL)),
+    CHECK ((kind IN ('CRL', 'Delta')) = (authority IS NOT NULL AND generation IS NOT NULL AND shard IS NOT NULL)),
     CHECK ((kind = 'Accepted') = (name IS NOT NULL))
 );
 

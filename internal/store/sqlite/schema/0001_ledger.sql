@@ -102,11 +102,17 @@ CREATE TABLE crl_numbers (
     PRIMARY KEY (authority, generation, shard)
 ) STRICT, WITHOUT ROWID;
 
+-- base: 0 for a full list, else the number of the one whose changes it shows.
+-- seen: the number of the feed up to which it shows everything. der is last, so
+-- that the head of a list is read without walking through it.
 CREATE TABLE crls (
     authority   TEXT    NOT NULL CHECK (length(authority) BETWEEN 1 AND 400),
     generation  INTEGER NOT NULL CHECK (generation >= 1),
     shard       INTEGER NOT NULL CHECK (shard >= 0),
     number      INTEGER NOT NULL CHECK (number >= 1),
+    base        INTEGER NOT NULL CHECK (base >= 0 AND base < number),
+    seen        INTEGER NOT NULL CHECK (seen >= 0),
+    point       TEXT    NOT NULL CHECK (length(point) <= 1000), -- URL in issuingDistributionPoint
     this_update INTEGER NOT NULL,
     next_update INTEGER NOT NULL CHECK (next_update > this_update),
     der         BLOB    NOT NULL CHECK (length(der) > 0),
@@ -141,7 +147,7 @@ INSERT INTO heads (one, feed, audit, accepted) VALUES (1, 0, 0, 0);
 -- What consumers are to look at; rows are never deleted.
 CREATE TABLE feed (
     seq        INTEGER PRIMARY KEY CHECK (seq >= 1),
-    kind       TEXT    NOT NULL CHECK (kind IN ('Serial', 'CRL', 'Accepted')),
+    kind       TEXT    NOT NULL CHECK (kind IN ('Serial', 'CRL', 'Delta', 'Accepted')),
     serial_id  INTEGER,
     authority  TEXT,
     generation INTEGER,
@@ -149,7 +155,7 @@ CREATE TABLE feed (
     name       TEXT,
     created_at INTEGER NOT NULL,
     CHECK ((kind = 'Serial') = (serial_id IS NOT NULL)),
-    CHECK ((kind = 'CRL') = (authority IS NOT NULL AND generation IS NOT NULL AND shard IS NOT NULL)),
+    CHECK ((kind IN ('CRL', 'Delta')) = (authority IS NOT NULL AND generation IS NOT NULL AND shard IS NOT NULL)),
     CHECK ((kind = 'Accepted') = (name IS NOT NULL))
 ) STRICT;
 
