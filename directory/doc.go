@@ -25,7 +25,8 @@
 // userCertificate;binary and cn; in a Business directory also with the o, ou
 // and l of the subject. A CA has cACertificate;binary and, if its list is not
 // sharded, certificateRevocationList;binary; the list of an IndustryCA is
-// authorityRevocationList;binary. All of it is in the schemas core, cosine and
+// authorityRevocationList;binary. A delta stands beside its list as
+// deltaRevocationList;binary, for which a CA is also a deltaCRL. All of it is in the schemas core, cosine and
 // inetorgperson that every OpenLDAP has.
 //
 // # What is shown

@@ -41,12 +41,15 @@ type Authority struct {
 	Certificates [][]byte
 	// CRL in DER, of a CA whose list is not sharded; ARL of an IndustryCA.
 	CRL, ARL []byte
+	// Delta of either, in DER; empty when the CA makes none.
+	Delta []byte
 }
 
 // Shard is one part of a sharded CRL.
 type Shard struct {
 	Number int32 // from 0
 	CRL    []byte
+	Delta  []byte // empty when the CA makes none
 }
 
 // Certificate is the entry of a subscriber.
@@ -122,8 +125,12 @@ func wantAuthority(ca dn, a Authority) (Want, error) {
 	if len(a.Certificates) > MaxCACertificates {
 		return Want{}, fmt.Errorf("certificates: has %d, at most %d are allowed", len(a.Certificates), MaxCACertificates)
 	}
+	classes := []string{"organizationalUnit", "pkiCA"}
+	if len(a.Delta) > 0 {
+		classes = append(classes, "deltaCRL") // pkiCA has no room for it (RFC 4523 §3.4)
+	}
 	attributes := []Attribute{
-		text("objectClass", "organizationalUnit", "pkiCA"),
+		text("objectClass", classes...),
 		text("ou", ca[0][0].value),
 		{"cACertificate;binary", a.Certificates},
 	}
@@ -133,6 +140,9 @@ func wantAuthority(ca dn, a Authority) (Want, error) {
 	if len(a.ARL) > 0 {
 		attributes = append(attributes, Attribute{"authorityRevocationList;binary", [][]byte{a.ARL}})
 	}
+	if len(a.Delta) > 0 {
+		attributes = append(attributes, Attribute{"deltaRevocationList;binary", [][]byte{a.Delta}})
+	}
 	return present(NewEntry(ca.String(), attributes...))
 }
 
@@ -141,10 +151,15 @@ func (l *Layout) wantShard(ca dn, s Shard) (Want, error) {
 		return Want{}, fmt.Errorf("shard %d: want a number from 0 and a CRL", s.Number)
 	}
 	name := l.shard(ca, s.Number)
-	return present(NewEntry(name.String(),
+	attributes := []Attribute{
 		text("objectClass", "cRLDistributionPoint"),
 		text("cn", name[0][0].value),
-		Attribute{"certificateRevocationList;binary", [][]byte{s.CRL}}))
+		{"certificateRevocationList;binary", [][]byte{s.CRL}},
+	}
+	if len(s.Delta) > 0 {
+		attributes = append(attributes, Attribute{"deltaRevocationList;binary", [][]byte{s.Delta}})
+	}
+	return present(NewEntry(name.String(), attributes...))
 }
 
 func (l *Layout) wantCertificate(ca dn, c Certificate) (Want, error) {

@@ -114,6 +114,8 @@ const (
 )
 
 // CRLSpec says how a CA's revocation lists are made (RFC 5280 §5).
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.deltaInterval) || duration(self.deltaInterval) < duration(self.interval)",message="crl.deltaInterval must be shorter than crl.interval"
 type CRLSpec struct {
 	// interval between two lists.
 	// +optional
@@ -126,6 +128,14 @@ type CRLSpec struct {
 	// +kubebuilder:default="24h"
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1m') && duration(self) <= duration('8760h')",message="crl.overlap must be between 1m and 8760h"
 	Overlap metav1.Duration `json:"overlap,omitempty"`
+	// deltaInterval between two delta lists (RFC 5280 §5.2.4), which show what
+	// changed since a full one; each is valid for two intervals. While it is set,
+	// a revocation is published in a delta at once and in the next full list by
+	// its interval, and new certificates name the delta. Unset: no deltas, and a
+	// revocation is published in a full list at once.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1m') && duration(self) <= duration('8760h')",message="crl.deltaInterval must be between 1m and 8760h"
+	DeltaInterval *metav1.Duration `json:"deltaInterval,omitempty"`
 	// shards is the number of lists among which new certificates are spread.
 	// +optional
 	// +kubebuilder:default=1

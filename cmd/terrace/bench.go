@@ -84,9 +84,13 @@ touched; on a ledger it takes over, so give it one of its own.`,
 	add("revoke", "Revoke certificates", benchLoad{n: 1000, callers: 8}, func(ctx context.Context, s *bench.Stage, l benchLoad) (bench.Result, error) {
 		return s.Revoke(ctx, l.n, l.callers)
 	})
-	add("crl", "Sign the revocation list of every shard", benchLoad{}, func(ctx context.Context, s *bench.Stage, _ benchLoad) (bench.Result, error) {
-		return s.CRL(ctx)
-	})
+	deltas := false
+	lists := &cobra.Command{Use: "crl", Short: "Sign the revocation list of every shard", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return o.run(cmd, benchLoad{}, func(ctx context.Context, s *bench.Stage, _ benchLoad) (bench.Result, error) { return s.CRL(ctx, deltas) })
+		}}
+	lists.Flags().BoolVar(&deltas, "deltas", false, "sign deltas of what changed since the lists that are there")
+	cmd.AddCommand(lists)
 	prefill := benchLoad{n: 1000000}
 	revoked := int64(0)
 	fill := &cobra.Command{Use: "prefill", Short: "Fill the ledger of a bench with certificates that nobody signed", Args: cobra.NoArgs,

@@ -37,6 +37,7 @@ func TestBench(t *testing.T) {
 		{[]string{"revoke", "-n", "50"}, 50},
 		{[]string{"revoke", "-n", "1000"}, 245}, // what is left
 		{[]string{"crl"}, 3},
+		{[]string{"crl", "--deltas"}, 3},
 	} {
 		r, err := run(append(c.args, "--dir", dir, "--json", "--shards", "3")...)
 		if c.want == 0 && err != nil && strings.Contains(err.Error(), "certificates for 900") {
@@ -46,6 +47,9 @@ func TestBench(t *testing.T) {
 			t.Fatalf("bench %v: %v", c.args, err)
 		}
 		name := c.args[0]
+		if name == "crl" && len(c.args) > 1 {
+			name = "crl-delta"
+		}
 		if name == "ocsp" {
 			name = "ocsp-cached"
 			if len(c.args) > 3 {

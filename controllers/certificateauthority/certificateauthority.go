@@ -148,6 +148,9 @@ func (s *Steps) Accept(ctx context.Context, onlyCAs bool) error {
 		CRLInterval: s.Common.CRL.Interval.Duration, CRLOverlap: s.Common.CRL.Overlap.Duration, Shards: s.Common.CRL.Shards,
 		Paused: s.Common.Issuance == pkiv1.IssuancePaused, OnlyCACertificates: onlyCAs,
 	}
+	if d := s.Common.CRL.DeltaInterval; d != nil {
+		settings.DeltaInterval = d.Duration
+	}
 	for _, ref := range s.Common.DirectoryRefs {
 		settings.Directories = append(settings.Directories, s.Namespace+"/"+ref.Name)
 	}

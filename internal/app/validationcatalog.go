@@ -51,12 +51,12 @@ type caFile struct {
 
 // catalog serves the files of the CAs of one validation service.
 type catalog struct {
-	cas func() []caFile
-	crl func(ctx context.Context, key authority.IssuerKey, shard int32) (authority.CRL, error)
+	cas        func() []caFile
+	crl, delta func(ctx context.Context, key authority.IssuerKey, shard int32) (authority.CRL, error)
 }
 
 func ledgerCatalog(id string, store authority.Store, authorities *authority.Service) catalog {
-	return catalog{crl: store.CurrentCRL, cas: func() []caFile {
+	return catalog{crl: store.CurrentCRL, delta: store.CurrentDelta, cas: func() []caFile {
 		var files []caFile
 		for _, ca := range authorities.All() {
 			if ca.Validation == id {
@@ -68,7 +68,7 @@ func ledgerCatalog(id string, store authority.Store, authorities *authority.Serv
 }
 
 func replicaCatalog(id string, store replica.Store, config func() replica.Config) catalog {
-	return catalog{crl: store.CRL, cas: func() []caFile {
+	return catalog{crl: store.CRL, delta: store.Delta, cas: func() []caFile {
 		service, _ := config().Find(id) // none: no files
 		files := make([]caFile, 0, len(service.Authorities))
 		for _, a := range service.Authorities {
@@ -89,13 +89,23 @@ func (c catalog) find(name validation.CAName) (caFile, error) {
 
 // CRL implements validation.Catalog.
 func (c catalog) CRL(ctx context.Context, name validation.CAName, shard int32) (validation.CRL, error) {
+	return c.list(ctx, c.crl, "CRL", name, shard)
+}
+
+// Delta implements validation.Catalog.
+func (c catalog) Delta(ctx context.Context, name validation.CAName, shard int32) (validation.CRL, error) {
+	return c.list(ctx, c.delta, "delta CRL", name, shard)
+}
+
+func (c catalog) list(ctx context.Context, read func(context.Context, authority.IssuerKey, int32) (authority.CRL, error),
+	what string, name validation.CAName, shard int32) (validation.CRL, error) {
 	ca, err := c.find(name)
 	if err != nil {
 		return validation.CRL{}, err
 	}
-	current, err := c.crl(ctx, ca.key, shard)
+	current, err := read(ctx, ca.key, shard)
 	if errors.Is(err, authority.ErrNotFound) || errors.Is(err, replica.ErrNotFound) {
-		return validation.CRL{}, fmt.Errorf("CRL %s shard %d: %w", name, shard, validation.ErrNotFound)
+		return validation.CRL{}, fmt.Errorf("%s %s shard %d: %w", what, name, shard, validation.ErrNotFound)
 	}
 	if err != nil {
 		return validation.CRL{}, err

@@ -40,6 +40,7 @@ type fixture struct {
 	*authority.Service
 	key   authority.IssuerKey
 	store *authoritytest.Faulty
+	keys  *device.Registry
 	// signing is called before each signature; it may be nil.
 	signing *atomic.Pointer[func()]
 }
@@ -61,6 +62,7 @@ func newFixture(t *testing.T) fixture {
 	if err := devices.Put("bench/device", heldUp{keys, f.signing}); err != nil {
 		t.Fatal(err)
 	}
+	f.keys = devices
 	f.Service = authority.New(authority.Config{Store: f.store, Keys: devices})
 	if _, err := authoritytest.DeclareCA(ctx, f.Service, filepath.Join(dir, "root"), time.Now(), authority.Settings{Key: f.key, Device: "bench/device"}); err != nil {
 		t.Fatal(err)

@@ -73,22 +73,6 @@ func (s *Stage) revoke(ctx context.Context, n int, serial pki.Serial) error {
 	return err
 }
 
-// CRL signs the list of every shard anew.
-func (s *Stage) CRL(ctx context.Context) (Result, error) {
-	ca, err := s.Authorities.CA(s.key)
-	if err != nil {
-		return Result{}, err
-	}
-	size := 0
-	r, err := each(ctx, "crl", int(ca.MaxShards), 1, func(ctx context.Context, i int) error {
-		list, err := s.Authorities.Publish(ctx, s.key, int32(i))
-		size += len(list.DER)
-		return err
-	})
-	r.Note = fmt.Sprintf("%d shards, %.1f MiB together", ca.MaxShards, float64(size)/(1<<20))
-	return r, err
-}
-
 // each does n operations by some callers at once.
 func each(ctx context.Context, name string, n, callers int, do func(context.Context, int) error) (Result, error) {
 	if n < 1 || callers < 1 {

@@ -212,16 +212,34 @@ func (d *Desk) Publish(ctx context.Context, issuer authority.IssuerKey, serial p
 		return 0, err
 	}
 	if err == nil {
-		entry, found, err := crl.Find(current.DER, serial)
+		number, entry, found, err := d.shown(ctx, current, serial)
 		if err != nil {
 			return 0, err
 		}
 		if says(entry, found, r.Revocation) {
-			return current.Number, nil
+			return number, nil
 		}
 	}
 	next, err := d.authorities.Publish(ctx, issuer, r.Shard)
 	return next.Number, err
+}
+
+// shown is what the current list and the delta that follows it have of a serial,
+// and the number of the newer of the two.
+func (d *Desk) shown(ctx context.Context, full authority.CRL, serial pki.Serial) (number int64, entry crl.Entry, found bool, err error) {
+	delta, err := d.authorities.CurrentDelta(ctx, full.Issuer, full.Shard)
+	if err != nil && !errors.Is(err, authority.ErrNotFound) {
+		return 0, entry, false, err
+	}
+	number = full.Number
+	if err == nil && delta.Number > full.Number && delta.Base <= full.Number { // RFC 5280 §5.2.4: it applies to the list
+		number = delta.Number
+		if entry, found, err = crl.Find(delta.DER, serial); err != nil || found {
+			return number, entry, found && entry.Reason != pki.ReasonRemoveFromCRL, err
+		}
+	}
+	entry, found, err = crl.Find(full.DER, serial)
+	return number, entry, found, err
 }
 
 // says compares what a list has of a serial with the ledger. Lists have whole seconds.

@@ -109,9 +109,15 @@ func (t *target) publications(ctx context.Context, changes []authority.Change) (
 			for key := range members {
 				whole[key] = whole[key] || c.Accepted.Name == acceptedName(key)
 			}
-		case c.Kind == authority.ChangeCRL:
+		case c.Kind == authority.ChangeCRL || c.Kind == authority.ChangeDelta:
 			if ca, ok := members[c.CRL.Issuer]; ok && ca.MaxShards > 1 {
-				batch = append(batch, directory.Publication{CA: ca.Key.FileName(), Shard: &directory.Shard{Number: c.CRL.Shard, CRL: c.CRL.DER}})
+				p, err := t.shard(ctx, ca, c.CRL.Shard) // with both of its lists
+				if err != nil {
+					return nil, err
+				}
+				if p.Shard != nil {
+					batch = append(batch, p)
+				}
 			} else if ok {
 				whole[ca.Key] = true
 			}

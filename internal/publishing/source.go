@@ -94,33 +94,61 @@ func publicationOf(r *authority.Record) (directory.Publication, bool) {
 func (s source) authority(ctx context.Context, ca authority.Settings, yield func(directory.Publication) error) error {
 	a := &directory.Authority{Certificates: [][]byte{ca.Certificate}}
 	if ca.MaxShards <= 1 {
-		switch crl, err := s.store.CurrentCRL(ctx, ca.Key, 0); {
-		case errors.Is(err, authority.ErrNotFound):
-		case err != nil:
+		crl, delta, err := s.lists(ctx, ca, 0)
+		if err != nil {
 			return err
-		case ca.OnlyCACertificates:
-			a.ARL = crl.DER
-		default:
-			a.CRL = crl.DER
 		}
+		if ca.OnlyCACertificates {
+			a.ARL = crl
+		} else {
+			a.CRL = crl
+		}
+		a.Delta = delta
 		return yield(directory.Publication{CA: ca.Key.FileName(), Authority: a})
 	}
 	if err := yield(directory.Publication{CA: ca.Key.FileName(), Authority: a}); err != nil {
 		return err
 	}
 	for shard := range ca.MaxShards {
-		crl, err := s.store.CurrentCRL(ctx, ca.Key, shard)
-		if errors.Is(err, authority.ErrNotFound) {
-			continue
-		}
+		p, err := s.shard(ctx, ca, shard)
 		if err != nil {
 			return err
 		}
-		if err := yield(directory.Publication{CA: ca.Key.FileName(), Shard: &directory.Shard{Number: shard, CRL: crl.DER}}); err != nil {
+		if p.Shard == nil {
+			continue
+		}
+		if err := yield(p); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// shard is the publication of a shard's lists; its Shard is nil when there is none.
+func (s source) shard(ctx context.Context, ca authority.Settings, shard int32) (directory.Publication, error) {
+	crl, delta, err := s.lists(ctx, ca, shard)
+	if err != nil || crl == nil {
+		return directory.Publication{}, err
+	}
+	return directory.Publication{CA: ca.Key.FileName(), Shard: &directory.Shard{Number: shard, CRL: crl, Delta: delta}}, nil
+}
+
+// lists are the current list and delta of a shard, nil when there is none. What
+// a CA made before its deltas were switched off is not shown.
+func (s source) lists(ctx context.Context, ca authority.Settings, shard int32) (crl, delta []byte, err error) {
+	full, err := s.store.CurrentCRL(ctx, ca.Key, shard)
+	if err != nil && !errors.Is(err, authority.ErrNotFound) || ca.DeltaInterval == 0 {
+		return full.DER, nil, ignoreNotFound(err)
+	}
+	newest, err := s.store.CurrentDelta(ctx, ca.Key, shard)
+	return full.DER, newest.DER, ignoreNotFound(err)
+}
+
+func ignoreNotFound(err error) error {
+	if errors.Is(err, authority.ErrNotFound) {
+		return nil
+	}
+	return err
 }
 
 func (s source) good(ctx context.Context, key authority.IssuerKey, yield func(directory.Publication) error) error {

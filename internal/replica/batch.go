@@ -10,6 +10,7 @@ import (
 type shard struct {
 	issuer authority.IssuerKey
 	number int32
+	delta  bool
 }
 
 // batches turns what the feed answered after a number into pushes that follow
@@ -31,10 +32,10 @@ func batches(changes []authority.Change, after, next int64) (pushes []Push, acce
 				flush()
 			}
 			current.Changes = append(current.Changes, Change{Seq: c.Seq, Status: statusOf(*c.Record)})
-		case c.Kind == authority.ChangeCRL && c.CRL != nil:
+		case (c.Kind == authority.ChangeCRL || c.Kind == authority.ChangeDelta) && c.CRL != nil:
 			if len(c.CRL.DER) > MaxCRL {
 				// The statuses behind it matter more: OCSP answers from them.
-				skipped[shard{c.CRL.Issuer, c.CRL.Shard}] = fmt.Errorf("CRL %s has %d bytes, at most %d are pushed: raise spec.crl.shards of its CA",
+				skipped[shard{c.CRL.Issuer, c.CRL.Shard, c.CRL.IsDelta()}] = fmt.Errorf("CRL %s has %d bytes, at most %d are pushed: raise spec.crl.shards of its CA",
 					c.CRL.Issuer.CRLFileName(c.CRL.Shard), len(c.CRL.DER), MaxCRL)
 				break
 			}

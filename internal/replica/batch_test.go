@@ -54,7 +54,7 @@ func TestBatches(t *testing.T) {
 			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Errorf("pushes (-want +got):\n%s", diff)
 			}
-			if accepted != c.wantAccepted || (len(skipped) > 0) != (c.wantSkipped != "") || len(skipped) > 0 && !strings.Contains(skipped[shard{issuer, 0}].Error(), c.wantSkipped) {
+			if accepted != c.wantAccepted || (len(skipped) > 0) != (c.wantSkipped != "") || len(skipped) > 0 && !strings.Contains(skipped[shard{issuer, 0, false}].Error(), c.wantSkipped) {
 				t.Errorf("accepted %t, skipped %v, want %t, %q", accepted, skipped, c.wantAccepted, c.wantSkipped)
 			}
 		})

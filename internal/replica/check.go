@@ -83,9 +83,9 @@ func checkCRL(c authority.CRL) error {
 	if err := checkIssuer(c.Issuer); err != nil {
 		return invalid("CRL: %v", err)
 	}
-	if c.Shard < 0 || c.Number < 1 || len(c.DER) == 0 || len(c.DER) > MaxCRL || !c.NextUpdate.After(c.ThisUpdate) {
-		return invalid("CRL %s: number %d, %d bytes, %s to %s: want a positive number, 1 to %d bytes and nextUpdate after thisUpdate",
-			c.Issuer.CRLFileName(c.Shard), c.Number, len(c.DER), c.ThisUpdate, c.NextUpdate, MaxCRL)
+	if c.Shard < 0 || c.Number < 1 || c.Base < 0 || c.Base >= c.Number || len(c.DER) == 0 || len(c.DER) > MaxCRL || !c.NextUpdate.After(c.ThisUpdate) {
+		return invalid("CRL %s: number %d, base %d, %d bytes, %s to %s: want a positive number above the base, 1 to %d bytes and nextUpdate after thisUpdate",
+			c.Issuer.CRLFileName(c.Shard), c.Number, c.Base, len(c.DER), c.ThisUpdate, c.NextUpdate, MaxCRL)
 	}
 	return nil
 }

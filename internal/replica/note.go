@@ -47,7 +47,7 @@ func (w *worker) noteLeftOut(leftOut map[shard]error, pushes []Push) {
 	defer w.mu.Unlock()
 	for _, p := range pushes {
 		if p.CRL != nil {
-			delete(w.leftOut, shard{p.CRL.Issuer, p.CRL.Shard})
+			delete(w.leftOut, shard{p.CRL.Issuer, p.CRL.Shard, p.CRL.IsDelta()})
 		}
 	}
 	maps.Copy(w.leftOut, leftOut)

@@ -110,7 +110,7 @@ type Push struct {
 	// Config is sent when the node holds another one.
 	Config  *Config  `json:"config,omitempty"`
 	Changes []Change `json:"changes,omitempty"`
-	// CRL is sent alone: a list may have some MiB.
+	// CRL, full or delta, is sent alone: a list may have some MiB.
 	CRL *authority.CRL `json:"crl,omitempty"`
 }
 

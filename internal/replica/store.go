@@ -15,7 +15,7 @@ type Store interface {
 	// returns, and says how far the replica has come.
 	//
 	// It is idempotent and goes forward only: changes at or below the position,
-	// a list whose number is not higher than that held for its shard, and a
+	// a list whose number is not higher than that held of its kind for its shard, and a
 	// configuration whose revision is not higher are left out; the position
 	// becomes the greater of itself and Next, with the push's anchor, and the
 	// replica counts as filled once it is not below Head: then at becomes AsOf. A
@@ -37,5 +37,7 @@ type Store interface {
 	Status(ctx context.Context, issuer authority.IssuerKey, serial pki.Serial) (Status, error)
 	// CRL returns the current list of a shard, or ErrNotFound.
 	CRL(ctx context.Context, issuer authority.IssuerKey, shard int32) (authority.CRL, error)
+	// Delta returns the current delta of a shard, or ErrNotFound.
+	Delta(ctx context.Context, issuer authority.IssuerKey, shard int32) (authority.CRL, error)
 	Close() error
 }

@@ -31,8 +31,10 @@ type CRL struct {
 // handler, nor by the catalog after it has returned them. All methods may be
 // used concurrently and return soon after ctx ends.
 type Catalog interface {
-	// CRL returns the current list of a shard.
+	// CRL returns the current full list of a shard.
 	CRL(ctx context.Context, ca CAName, shard int32) (CRL, error)
+	// Delta returns its current delta (RFC 5280 §5.2.4).
+	Delta(ctx context.Context, ca CAName, shard int32) (CRL, error)
 	// CACertificate returns the certificate of a CA in DER.
 	CACertificate(ctx context.Context, ca CAName) ([]byte, error)
 }

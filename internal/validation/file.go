@@ -20,11 +20,16 @@ const (
 )
 
 func (h *Handler) serveCRL(w http.ResponseWriter, r *http.Request, file string) error {
-	ca, shard, ok := parseCRLName(file)
+	full, delta := isDeltaName(file)
+	ca, shard, ok := parseCRLName(full)
 	if !ok {
 		return fmt.Errorf("name of a CRL: %w", ErrNotFound)
 	}
-	crl, err := h.catalog.CRL(r.Context(), ca, shard)
+	read := h.catalog.CRL
+	if delta {
+		read = h.catalog.Delta
+	}
+	crl, err := read(r.Context(), ca, shard)
 	if err != nil {
 		return readError("CRL", err)
 	}

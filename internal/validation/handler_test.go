@@ -31,10 +31,10 @@ const (
 
 // catalog has the files of one CA, or fails.
 type catalog struct {
-	ca  CAName
-	crl CRL
-	cer []byte
-	err error
+	ca         CAName
+	crl, delta CRL
+	cer        []byte
+	err        error
 	// entered and release hold CACertificate up, unless they are nil.
 	entered, release chan struct{}
 }
@@ -44,6 +44,13 @@ func (c *catalog) CRL(_ context.Context, ca CAName, shard int32) (CRL, error) {
 		return CRL{}, ErrNotFound
 	}
 	return c.crl, c.err
+}
+
+func (c *catalog) Delta(_ context.Context, ca CAName, shard int32) (CRL, error) {
+	if c.err == nil && (ca != c.ca || shard != 0 || c.delta.DER == nil) {
+		return CRL{}, ErrNotFound
+	}
+	return c.delta, c.err
 }
 
 func (c *catalog) CACertificate(_ context.Context, ca CAName) ([]byte, error) {
@@ -92,7 +99,8 @@ func newWorldOn(t testing.TB, base string, source *ocsptest.Source, c ocsp.Share
 		t.Fatal(err)
 	}
 	w.catalog = &catalog{ca: CAName{KindBusinessCA, "a", 1}, cer: w.ca.Certificate.Raw,
-		crl: CRL{DER: []byte("0123456789"), Number: 77, ThisUpdate: now.Add(-time.Minute), NextUpdate: now.Add(30 * time.Minute)}}
+		crl:   CRL{DER: []byte("0123456789"), Number: 77, ThisUpdate: now.Add(-time.Minute), NextUpdate: now.Add(30 * time.Minute)},
+		delta: CRL{DER: []byte("delta"), Number: 79, ThisUpdate: now, NextUpdate: now.Add(10 * time.Minute)}}
 	w.metrics = NewMetrics(w.registry)
 	w.handler, err = NewHandler(Config{Base: base, Catalog: w.catalog, Responder: responder, Metrics: w.metrics, Now: clock})
 	if err != nil {
@@ -262,11 +270,14 @@ func TestFiles(t *testing.T) {
 		"CRL": {target: crlPath, wantStatus: 200, wantBody: "0123456789", wantHeader: map[string]string{
 			"Content-Type": "application/pkix-crl", "ETag": `"77"`, "Cache-Control": "max-age=900, public, no-transform, must-revalidate",
 			"Last-Modified": w.now.Add(-time.Minute).Format(http.TimeFormat), "Expires": w.now.Add(30 * time.Minute).Format(http.TimeFormat)}},
+		"delta": {target: "/v/w/crl/businessca-a-g1-s0-delta.crl", wantStatus: 200, wantBody: "delta", wantHeader: map[string]string{
+			"Content-Type": "application/pkix-crl", "ETag": `"79"`, "Cache-Control": "max-age=300, public, no-transform, must-revalidate"}},
 		"CRL, HEAD":              {method: "HEAD", target: crlPath, wantStatus: 200, wantHeader: map[string]string{"Content-Length": "10"}},
 		"CRL, range":             {target: crlPath, header: []string{"Range", "bytes=2-4"}, wantStatus: 206, wantBody: "234"},
 		"CRL, same number":       {target: crlPath, header: []string{"If-None-Match", `"77"`}, wantStatus: 304},
 		"CRL, earlier number":    {target: crlPath, header: []string{"If-None-Match", `"76"`}, wantStatus: 200, wantBody: "0123456789"},
 		"CRL, not newer":         {target: crlPath, header: []string{"If-Modified-Since", w.now.Format(http.TimeFormat)}, wantStatus: 304},
+		"delta of no such shard": {target: "/v/w/crl/businessca-a-g1-s1-delta.crl", wantStatus: 404},
 		"CRL of no such shard":   {target: "/v/w/crl/businessca-a-g1-s1.crl", wantStatus: 404},
 		"CRL of another kind":    {target: "/v/w/crl/industryca-a-g1-s0.crl", wantStatus: 404},
 		"CRL without a name":     {target: "/v/w/crl/", wantStatus: 404},

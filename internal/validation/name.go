@@ -66,6 +66,15 @@ func checkBase(base string) error {
 	return nil
 }
 
+// isDeltaName tells "<ca>-s<shard>-delta.crl", the delta beside a list, and
+// returns the name of the list. No name of a list ends like that.
+func isDeltaName(file string) (full string, delta bool) {
+	if stem, ok := strings.CutSuffix(file, "-delta.crl"); ok {
+		return stem + ".crl", true
+	}
+	return file, false
+}
+
 // parseCRLName reads "<ca>-s<shard>.crl".
 func parseCRLName(file string) (ca CAName, shard int32, ok bool) {
 	stem, isCRL := strings.CutSuffix(file, ".crl")

@@ -31,6 +31,12 @@ func TestNames(t *testing.T) {
 			if ca, shard, ok := parseCRLName(got); !ok || ca != test.ca || shard != test.shard {
 				t.Errorf("%s reads back as %v shard %d, %t", got, ca, shard, ok)
 			}
+			if full, delta := isDeltaName(test.key.DeltaFileName(test.shard)); full != got || !delta {
+				t.Errorf("%s reads back as that of %s, %t", test.key.DeltaFileName(test.shard), full, delta)
+			}
+			if full, delta := isDeltaName(got); full != got || delta {
+				t.Errorf("%s is taken for a delta", got)
+			}
 			file := test.key.FileName() + ".cer"
 			if ca, ok := parseCertificateName(file); !ok || ca != test.ca {
 				t.Errorf("%s reads back as %v, %t", file, ca, ok)
@@ -44,7 +50,7 @@ func TestNames(t *testing.T) {
 
 func TestNamesThatAreNone(t *testing.T) {
 	for _, file := range []string{
-		"", ".crl", "-s0.crl", "businessca-a-g1.crl", "businessca-a-g1-s0", "businessca-a-g1-s0.CRL", "rootca-a-g1-s0.crl",
+		"", ".crl", "businessca-a-g1-s0-delta.crl", "-s0.crl", "businessca-a-g1.crl", "businessca-a-g1-s0", "businessca-a-g1-s0.CRL", "rootca-a-g1-s0.crl",
 		"businessca--g1-s0.crl", "businessca-a-g0-s0.crl", "businessca-a-g01-s0.crl", "businessca-a-g1-s00.crl", "businessca-a-g1-s-1.crl",
 		"businessca-a-g1-s+1.crl", "businessca-a-g4294967297-s0.crl", "businessca-A-g1-s0.crl", "businessca-a/../b-g1-s0.crl",
 		"businessca-a_b-g1-s0.crl", "businessca-" + strings.Repeat("a", 254) + "-g1-s0.crl", "../businessca-a-g1-s0.crl",

@@ -196,10 +196,28 @@ func testLists(t *testing.T, s replica.Store) {
 	if _, err := s.CRL(t.Context(), CA, 1); !errors.Is(err, replica.ErrNotFound) {
 		t.Errorf("another shard: %v, want ErrNotFound", err)
 	}
+	for i, c := range []struct {
+		number, base int64
+		want         string
+	}{{12, 10, "delta 12"}, {14, 10, "delta 14"}, {13, 10, "delta 14"}, {14, 9, "delta 14"}} {
+		delta := List(c.number, fmt.Sprint("delta ", c.number))
+		delta.Base = c.base
+		apply(t, s, replica.Push{After: int64(5 + i), Next: int64(6 + i), CRL: delta})
+		got, err := s.Delta(t.Context(), CA, 0)
+		if err != nil || string(got.DER) != c.want || got.Base != 10 {
+			t.Errorf("after delta %d: %q of base %d, %v, want %q", c.number, got.DER, got.Base, err, c.want)
+		}
+	}
+	if got, err := s.CRL(t.Context(), CA, 0); err != nil || string(got.DER) != "ten" || got.Base != 0 {
+		t.Errorf("after deltas: list %q of base %d, %v, want that of before", got.DER, got.Base, err)
+	}
+	if _, err := s.Delta(t.Context(), CA, 1); !errors.Is(err, replica.ErrNotFound) {
+		t.Errorf("delta of another shard: %v, want ErrNotFound", err)
+	}
 	long := bytes.Repeat([]byte{0x30}, 4<<20) // of about 100,000 entries
 	list := List(11, "")
 	list.DER, list.Shard = long, 63
-	apply(t, s, replica.Push{After: 5, Next: 6, CRL: list})
+	apply(t, s, replica.Push{After: 9, Next: 10, CRL: list})
 	if got, err := s.CRL(t.Context(), CA, 63); err != nil || !bytes.Equal(got.DER, long) {
 		t.Errorf("long list: %d bytes, %v, want %d", len(got.DER), err, len(long))
 	}

@@ -164,11 +164,18 @@ func (w *writer) issuer(ctx context.Context, k authority.IssuerKey) (int64, erro
 	return id, nil
 }
 
-// crl keeps a list in place of one with a lower number, and of one from before
+// crl keeps a list in place of one of its kind with a lower number, and of one from before
 // the refill whatever its number: a restored ledger counts on from an older one.
 func (w *writer) crl(ctx context.Context, c authority.CRL) error {
 	issuer, err := w.issuer(ctx, c.Issuer)
 	if err != nil {
+		return err
+	}
+	if c.IsDelta() {
+		_, err = w.tx.ExecContext(ctx, `INSERT INTO delta_crls (issuer, shard, number, base, this_update, next_update, der, fill) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+			ON CONFLICT (issuer, shard) DO UPDATE SET number = excluded.number, base = excluded.base, this_update = excluded.this_update,
+			next_update = excluded.next_update, der = excluded.der, fill = excluded.fill WHERE excluded.number > delta_crls.number OR excluded.fill > delta_crls.fill`,
+			issuer, c.Shard, c.Number, c.Base, c.ThisUpdate.Unix(), c.NextUpdate.Unix(), c.DER, w.fill)
 		return err
 	}
 	_, err = w.tx.ExecContext(ctx, `INSERT INTO crls (issuer, shard, number, this_update, next_update, der, fill) VALUES (?, ?, ?, ?, ?, ?, ?)

@@ -126,16 +126,30 @@ func (s *Store) Status(ctx context.Context, issuer authority.IssuerKey, serial p
 
 // CRL implements [replica.Store].
 func (s *Store) CRL(ctx context.Context, issuer authority.IssuerKey, shard int32) (authority.CRL, error) {
-	crl := authority.CRL{Issuer: issuer, Shard: shard}
-	var this, next int64
-	err := s.reader.QueryRowContext(ctx, `SELECT c.number, c.this_update, c.next_update, c.der FROM issuers i JOIN crls c ON c.issuer = i.id
-		WHERE i.authority = ? AND i.generation = ? AND c.shard = ?`, issuer.Authority, issuer.Generation, shard).Scan(&crl.Number, &this, &next, &crl.DER)
-	if errors.Is(err, sql.ErrNoRows) {
-		err = replica.ErrNotFound
-	}
+	crl, err := s.list(ctx, issuer, shard, `c.number, 0, c.this_update, c.next_update, c.der FROM issuers i JOIN crls c`)
 	if err != nil {
 		return authority.CRL{}, fmt.Errorf("read CRL %s: %w", issuer.CRLFileName(shard), err)
 	}
-	crl.ThisUpdate, crl.NextUpdate = time.Unix(this, 0).UTC(), time.Unix(next, 0).UTC()
 	return crl, nil
+}
+
+// Delta implements [replica.Store].
+func (s *Store) Delta(ctx context.Context, issuer authority.IssuerKey, shard int32) (authority.CRL, error) {
+	crl, err := s.list(ctx, issuer, shard, `c.number, c.base, c.this_update, c.next_update, c.der FROM issuers i JOIN delta_crls c`)
+	if err != nil {
+		return authority.CRL{}, fmt.Errorf("read CRL %s: %w", issuer.DeltaFileName(shard), err)
+	}
+	return crl, nil
+}
+
+func (s *Store) list(ctx context.Context, issuer authority.IssuerKey, shard int32, columns string) (authority.CRL, error) {
+	crl := authority.CRL{Issuer: issuer, Shard: shard}
+	var this, next int64
+	err := s.reader.QueryRowContext(ctx, `SELECT `+columns+` ON c.issuer = i.id WHERE i.authority = ? AND i.generation = ? AND c.shard = ?`,
+		issuer.Authority, issuer.Generation, shard).Scan(&crl.Number, &crl.Base, &this, &next, &crl.DER)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = replica.ErrNotFound
+	}
+	crl.ThisUpdate, crl.NextUpdate = time.Unix(this, 0).UTC(), time.Unix(next, 0).UTC()
+	return crl, err
 }

@@ -25,8 +25,10 @@ func (w *writer) sweep(ctx context.Context, state *replica.State) error {
 	if dropped == maxSweep {
 		return nil // there may be more
 	}
-	if _, err := w.tx.ExecContext(ctx, `DELETE FROM crls WHERE fill <> ?`, w.fill); err != nil {
-		return err
+	for _, lists := range []string{"crls", "delta_crls"} {
+		if _, err := w.tx.ExecContext(ctx, `DELETE FROM `+lists+` WHERE fill <> ?`, w.fill); err != nil {
+			return err
+		}
 	}
 	state.Refilling = false
 	return nil
