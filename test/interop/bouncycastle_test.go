@@ -112,6 +112,7 @@ func TestBouncyCastleJudgesLists(t *testing.T) {
 		"expired":      {CRLQuery{tr.ca.pem(), list(t, tr.ca, -3*time.Hour), time.Time{}}, "expired"},
 		"too early":    {CRLQuery{tr.ca.pem(), der, time.Now().Add(-5 * time.Hour)}, "not yet valid"},
 		"no cRLSign":   {CRLQuery{mute.pem(), muteList, time.Time{}}, "cRLSign"},
+		"delta":        {CRLQuery{tr.ca.pem(), delta(t, tr.ca, tr.revoked, tr.leaf), time.Time{}}, ""},
 		"garbage":      {CRLQuery{tr.ca.pem(), []byte{0x30, 0}, time.Time{}}, "crl"},
 	}
 	answers := map[string]*Answer[CRL]{}
@@ -128,6 +129,16 @@ func TestBouncyCastleJudgesLists(t *testing.T) {
 	}
 	if got.Number != "7" || got.Issuer != "CN=CA,O=Interop,C=CN" || got.NextUpdate.Sub(got.ThisUpdate) != 2*time.Hour || got.DistributionPoint != nil {
 		t.Errorf("list %+v", got)
+	}
+	changes := answers["delta"].Value
+	reasons := map[string]string{}
+	for _, e := range changes.Entries {
+		reasons[e.Serial] = e.Reason
+	}
+	want := map[string]string{tr.revoked.cert.SerialNumber.Text(16): "removeFromCRL", tr.leaf.cert.SerialNumber.Text(16): "keyCompromise"}
+	point := &DistributionPoint{Critical: true, URLs: []string{"http://pki.example/crl/ca-s0.crl"}}
+	if changes.Number != "9" || changes.BaseNumber != "7" || !cmp.Equal(reasons, want) || !cmp.Equal(changes.DistributionPoint, point) {
+		t.Errorf("delta %+v", changes)
 	}
 }
 

@@ -52,6 +52,7 @@ func TestOpenSSLJudgesLists(t *testing.T) {
 	tr := newTree(t)
 	imposter := issue(t, &tr.root, "CA", caTemplate())
 	der := list(t, tr.ca, 0, tr.revoked)
+	changes := delta(t, tr.ca, tr.revoked, tr.leaf)
 	for name, c := range map[string]struct {
 		err  error
 		want string
@@ -64,8 +65,20 @@ func TestOpenSSLJudgesLists(t *testing.T) {
 		"signature alone":     {VerifyDERSignature(tr.ca.pem(), der), ""},
 		"signature, imposter": {VerifyDERSignature(imposter.pem(), der), "Verification failure"},
 		"no structure":        {VerifyDERSignature(tr.ca.pem(), []byte{0x30, 3, 2, 1, 1}), "BIT STRING"},
+		"delta":               {VerifyCRL(tr.ca.pem(), changes), ""},
+		"tampered delta":      {VerifyCRL(tr.ca.pem(), flip(changes, 3)), "Verification failure"},
 	} {
 		t.Run(name, func(t *testing.T) { requireVerdict(t, c.err, c.want) })
+	}
+	w := workspace(t.TempDir())
+	if err := w.write("delta.der", changes); err != nil {
+		t.Fatal(err)
+	}
+	text, err := w.openssl("crl", "-inform", "DER", "-in", "delta.der", "-noout", "-text")
+	for _, want := range []string{"X509v3 Delta CRL Indicator: critical", "X509v3 Issuing Distribution Point: critical", "Remove From CRL", "Key Compromise"} {
+		if err != nil || !strings.Contains(text, want) {
+			t.Errorf("openssl crl -text does not show %q of the delta: %v\n%s", want, err, text)
+		}
 	}
 }
 
