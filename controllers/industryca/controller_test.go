@@ -8,6 +8,9 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	pkiv1 "github.com/terrace-pki/terrace/api/v1alpha1"
@@ -107,6 +110,28 @@ func TestCertificateIsRefused(t *testing.T) {
 			}
 			if string(ca.Status.Certificate) != string(before.Status.Certificate) || string(ca.Status.Chain) != string(before.Status.Chain) {
 				t.Error("status.certificate or chain changed")
+			}
+		})
+	}
+}
+
+func TestDeltaInterval(t *testing.T) {
+	tier := controllertest.New(t)
+	for name, c := range map[string]struct{ delta, want string }{
+		"shorter": {"1h", ""}, "too short": {"30s", "crl.deltaInterval must be between 1m and 8760h"},
+		"as long": {"24h", "crl.deltaInterval must be shorter than crl.interval"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			delta, err := time.ParseDuration(c.delta)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ca := tier.NewIndustryCA()
+			ca.Spec.CRL.Interval.Duration = 24 * time.Hour
+			ca.Spec.CRL.DeltaInterval = &metav1.Duration{Duration: delta}
+			err = tier.Client.Create(t.Context(), ca, client.DryRunAll)
+			if c.want == "" && err != nil || c.want != "" && (!apierrors.IsInvalid(err) || !strings.Contains(err.Error(), c.want)) {
+				t.Errorf("got %v, want %q", err, c.want)
 			}
 		})
 	}

@@ -26,6 +26,7 @@ import (
 const (
 	userCertificate = "userCertificate;binary"
 	caCertificate   = "cACertificate;binary"
+	deltaList       = "deltaRevocationList;binary"
 	revocationList  = "certificateRevocationList;binary"
 	revokedCAs      = "authorityRevocationList;binary"
 )
@@ -152,6 +153,41 @@ func TestShardedListsAndListsOfCAs(t *testing.T) {
 	pt.Holds(t, f.reader, entry(industry), revokedCAs, list.DER)
 	if pt.Values(t, f.reader, entry(industry), revocationList) != nil || pt.Values(t, f.reader, entry(sharded), revocationList) != nil {
 		t.Error("a list stands where it does not belong")
+	}
+}
+
+func TestDeltasStandBesideTheirLists(t *testing.T) {
+	f := newFixture(t, nil)
+	sharded := authority.IssuerKey{Authority: "BusinessCA/ns/sharded", Generation: 1}
+	for key, shards := range map[authority.IssuerKey]int32{pt.Key: 1, sharded: 2} {
+		settings := authority.Settings{Key: key, Directories: []string{id}, Shards: shards, BaseURL: "http://x.example",
+			CRLInterval: time.Hour, CRLOverlap: time.Hour, DeltaInterval: time.Minute}
+		f.Declare(t, settings)
+		entry := "ou=" + key.FileName() + "," + slapdtest.Base
+		if shards > 1 {
+			entry = "cn=crl1," + entry
+		}
+		full, err := f.Authorities.Publish(t.Context(), key, shards-1) // there is no base for a delta yet
+		if err != nil || full.IsDelta() {
+			t.Fatalf("base %d, %v, want a full list", full.Base, err)
+		}
+		delta, err := f.Authorities.Publish(t.Context(), key, shards-1)
+		if err != nil || delta.Base != full.Number {
+			t.Fatalf("base %d, %v, want a delta of %d", delta.Base, err, full.Number)
+		}
+		pt.Holds(t, f.reader, entry, deltaList, delta.DER)
+		pt.Holds(t, f.reader, entry, revocationList, full.DER)
+		if shards == 1 { // switched off, it goes
+			settings.DeltaInterval = 0
+			f.Declare(t, settings)
+			pt.Eventually(t, 30*time.Second, "no delta", func() error {
+				if pt.Values(t, f.reader, entry, deltaList) != nil {
+					return errors.New("a delta is shown")
+				}
+				return nil
+			})
+			pt.Holds(t, f.reader, entry, revocationList, full.DER)
+		}
 	}
 }
 
