@@ -87,7 +87,9 @@ touched; on a ledger it takes over, so give it one of its own.`,
 	deltas := false
 	lists := &cobra.Command{Use: "crl", Short: "Sign the revocation list of every shard", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return o.run(cmd, benchLoad{}, func(ctx context.Context, s *bench.Stage, _ benchLoad) (bench.Result, error) { return s.CRL(ctx, deltas) })
+			return o.run(cmd, benchLoad{}, func(ctx context.Context, s *bench.Stage, _ benchLoad) (bench.Result, error) {
+				return s.CRL(ctx, deltas)
+			})
 		}}
 	lists.Flags().BoolVar(&deltas, "deltas", false, "sign deltas of what changed since the lists that are there")
 	cmd.AddCommand(lists)
