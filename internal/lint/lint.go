@@ -1,10 +1,16 @@
-// Package lint checks a certificate or CRL before its issuer signs it: each
-// check has a name and the clause that asks for it.
+// Package lint checks certificates, CRLs, OCSP responses and requests by named
+// rules, each with the clause that asks for it. docs/lints.md lists them.
 //
-// It reads DER with a parser of its own that is more lenient than the one for
+// Certificate and CRL are the gate before an issuer signs: whatever they find,
+// nothing is signed. There, signatures are not verified, only their form is
+// looked at, for what is linted is a copy that the issuer has not signed.
+//
+// Examine is for what was signed, by Terrace or by others: the rules of the
+// gate, except for those that only say what Terrace itself writes, and a wider
+// set that the gate need not repeat, since the encoder cannot break it.
+//
+// DER is read with a parser of its own that is more lenient than the one for
 // foreign certificates, so that what is wrong is named and not merely refused.
-// Signatures are not verified, only their form is looked at, for what is linted
-// is a copy that the issuer has not signed.
 package lint
 
 import (
@@ -17,7 +23,8 @@ import (
 
 // Context is what a certificate or CRL is compared with.
 type Context struct {
-	// Issuer is nil for a self-signed certificate.
+	// Issuer is nil for a self-signed certificate. For Examine it is also nil
+	// when it is not known, and what needs it is left out.
 	Issuer *smx509.Certificate
 	// Identity are the identity extensions of the profile; those of GB/T 20518
 	// are known anyway.
@@ -28,6 +35,8 @@ type Context struct {
 type Finding struct {
 	// Check is the name.
 	Check string
+	// Severity is SeverityError for whatever the gate finds.
+	Severity Severity
 	// Detail says what is wrong.
 	Detail string
 }
@@ -56,7 +65,7 @@ const (
 func Certificate(der []byte, ctx Context) []Finding {
 	in, err := parseCertificate(der, ctx)
 	if err != nil {
-		return []Finding{{CheckCertificateForm, err.Error()}}
+		return []Finding{{CheckCertificateForm, SeverityError, err.Error()}}
 	}
 	return run(certificateChecks, in)
 }
@@ -65,7 +74,7 @@ func Certificate(der []byte, ctx Context) []Finding {
 func CRL(der []byte, ctx Context) []Finding {
 	in, err := parseCRL(der, ctx)
 	if err != nil {
-		return []Finding{{CheckCRLForm, err.Error()}}
+		return []Finding{{CheckCRLForm, SeverityError, err.Error()}}
 	}
 	return run(CRLChecks(), in)
 }
@@ -74,7 +83,7 @@ func run[In any](checks []Check[In], in In) []Finding {
 	var findings []Finding
 	for _, c := range checks {
 		if err := c.Run(in); err != nil {
-			findings = append(findings, Finding{c.Name, err.Error()})
+			findings = append(findings, Finding{c.Name, SeverityError, err.Error()})
 		}
 	}
 	return findings

@@ -35,6 +35,8 @@ type CertificateInput struct {
 	Extensions     []Extension
 	Signature      []byte // content of the BIT STRING without the leading octet
 
+	raw  []byte // set by Examine alone
+	kind Kinds  // set by Examine alone
 	read derived
 }
 

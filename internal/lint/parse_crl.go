@@ -24,6 +24,9 @@ type CRLInput struct {
 	EntriesThere bool
 	Extensions   []Extension
 	Signature    []byte
+
+	raw  []byte // set by Examine alone
+	kind Kinds  // set by Examine alone
 }
 
 // Find returns the first extension of an OID.
