@@ -62,20 +62,7 @@ key gets the same certificate again. The folder then holds root.pem and root.crl
 const maxInput = 1 << 20
 
 func readInput(stdin io.Reader, path string) ([]byte, error) {
-	r := stdin
-	if path != "-" {
-		f, err := os.Open(path)
-		if err != nil {
-			return nil, err
-		}
-		defer f.Close()
-		r = f
-	}
-	b, err := io.ReadAll(io.LimitReader(r, maxInput+1))
-	if err == nil && len(b) > maxInput {
-		err = fmt.Errorf("more than %d bytes", maxInput)
-	}
-	return b, err
+	return readBounded(stdin, path, maxInput)
 }
 
 func tokenInitCommand() *cobra.Command {

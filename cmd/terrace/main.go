@@ -21,7 +21,7 @@ func main() {
 	if err := root.ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "terrace:", err)
 		stop()
-		os.Exit(1)
+		os.Exit(exitCode(err))
 	}
 }
 
@@ -32,9 +32,9 @@ func command(name string) *cobra.Command {
 	if name == "kubectl-terrace" {
 		root.Use, root.Short = "kubectl-terrace", "Look into the tiers of Terrace, and decide about requests"
 		root.Annotations = map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl terrace"}
-		root.AddCommand(approveCommand(), denyCommand(), explainCommand(), inspectCommand(), treeCommand())
+		root.AddCommand(approveCommand(), denyCommand(), explainCommand(), inspectCommand(), lintCommand(), treeCommand())
 		return root
 	}
-	root.AddCommand(runCommand(), managerCommand(), caCommand(), raCommand(), validationCommand(), pusherCommand(), directoryCommand(), transportCommand(), messageKeyCommand(), benchCommand(), devCommand(), inspectCommand())
+	root.AddCommand(runCommand(), managerCommand(), caCommand(), raCommand(), validationCommand(), pusherCommand(), directoryCommand(), transportCommand(), messageKeyCommand(), benchCommand(), devCommand(), inspectCommand(), lintCommand(), ledgerCommand())
 	return root
 }

@@ -164,23 +164,6 @@ func TestDocumented(t *testing.T) {
 	}
 }
 
-func FuzzExamine(f *testing.F) {
-	t := &testing.T{}
-	f.Add(certificateDER(t, subscriber(t)))
-	f.Add(crlDER(t, deltaList(t)))
-	f.Add(responseDER(t, answer(t)))
-	f.Add(requestDER(t, asked(t)))
-	issuer := issuerFixture(t)
-	f.Fuzz(func(_ *testing.T, der []byte) {
-		for _, ctx := range []Context{{}, {Issuer: issuer}} {
-			ExamineCertificate(der, ctx, 0)
-			ExamineCRL(der, ctx, 0)
-			ExamineResponse(der, ctx)
-		}
-		ExamineRequest(der)
-	})
-}
-
 // broken examines a subscriber's certificate that f broke.
 func broken(f func(t *testing.T, c *CertificateInput)) func(t *testing.T) []Finding {
 	return of(subscriber, f)

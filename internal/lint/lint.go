@@ -34,11 +34,11 @@ type Context struct {
 // Finding is a check that failed.
 type Finding struct {
 	// Check is the name.
-	Check string
+	Check string `json:"lint"`
 	// Severity is SeverityError for whatever the gate finds.
-	Severity Severity
+	Severity Severity `json:"severity"`
 	// Detail says what is wrong.
-	Detail string
+	Detail string `json:"detail"`
 }
 
 // String is "check: detail".

@@ -69,6 +69,9 @@ func (k Kinds) String() string {
 	return strings.Join(names, ", ")
 }
 
+// MarshalText is String.
+func (k Kinds) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
+
 // ParseKind reads one of KindNames.
 func ParseKind(name string) (Kinds, error) {
 	i := slices.Index(kindNames, name)
@@ -84,16 +87,16 @@ func KindNames() []string { return slices.Clone(kindNames) }
 // Lint describes a rule.
 type Lint struct {
 	// Name is stable; scripts and waivers may hold on to it.
-	Name     string
-	Severity Severity
+	Name     string   `json:"lint"`
+	Severity Severity `json:"severity"`
 	// Kinds are what it is for.
-	Kinds Kinds
+	Kinds Kinds `json:"kinds"`
 	// Source is the clause.
-	Source string
+	Source string `json:"source"`
 	// Demands says what it asks for.
-	Demands string
+	Demands string `json:"demands"`
 	// GateOnly: what Terrace itself writes, asked of nobody else's.
-	GateOnly bool
+	GateOnly bool `json:"beforeSigningOnly,omitempty"`
 }
 
 // rule is a Lint of the wider set.
