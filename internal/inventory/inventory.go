@@ -27,21 +27,24 @@ type Ledger interface {
 
 // Names of the findings over the ledger itself; docs/lints.md has them.
 const (
-	FindingCA           = "ledger-ca"
-	FindingSerial       = "ledger-serial"
-	FindingNotAfter     = "ledger-not-after"
-	FindingShard        = "ledger-shard"
-	FindingNoCRL        = "ledger-crl-present"
-	FindingOverdue      = "ledger-crl-current"
-	FindingCRLRecord    = "ledger-crl-record"
-	FindingCRLMissing   = "ledger-crl-complete"
-	FindingCRLExtra     = "ledger-crl-exact"
-	FindingCRLDiffers   = "ledger-crl-entry"
-	FindingNoRecord     = "ledger-record"
-	pageSize            = 500
-	maxExamples         = 5
-	defaultReportEvery  = 10 * time.Second
-	maxRevokedOfOneWalk = 2_000_000 // of a shard, as many as a list may have
+	FindingCA         = "ledger-ca"
+	FindingSerial     = "ledger-serial"
+	FindingNotAfter   = "ledger-not-after"
+	FindingShard      = "ledger-shard"
+	FindingNoCRL      = "ledger-crl-present"
+	FindingOverdue    = "ledger-crl-current"
+	FindingCRLRecord  = "ledger-crl-record"
+	FindingCRLMissing = "ledger-crl-complete"
+	FindingCRLExtra   = "ledger-crl-exact"
+	FindingCRLDiffers = "ledger-crl-entry"
+	FindingNoRecord   = "ledger-record"
+)
+
+const (
+	pageSize     = 500
+	maxExamples  = 5 // of a rule
+	defaultEvery = 10 * time.Second
+	maxRevoked   = 2_000_000 // of a shard, as many as a list may have
 )
 
 // Config of a walk.
@@ -106,9 +109,9 @@ type walk struct {
 // holds one page of certificates and the revoked serials of one shard.
 func Run(ctx context.Context, c Config) (Report, error) {
 	if c.Every == 0 {
-		c.Every = defaultReportEvery
+		c.Every = defaultEvery
 	}
-	w := &walk{Config: c, counts: map[string]int{}, told: c.Now()}
+	w := &walk{Config: c, report: Report{Counts: []Count{}}, counts: map[string]int{}, told: c.Now()}
 	after, err := parsePlace(c.After)
 	if err != nil {
 		return w.report, err

@@ -55,8 +55,8 @@ func (w *walk) list(subject string, ca *ca, list authority.CRL) (map[pki.Serial]
 		w.add(subject, lint.Finding{Check: FindingOverdue, Detail: "the next list was due at " + list.NextUpdate.UTC().Format(time.RFC3339)})
 	}
 	number, err := lint.CRLEntries(list.DER, func(e lint.CRLEntry) error {
-		if len(listed) == maxRevokedOfOneWalk {
-			return fmt.Errorf("has more than %d entries", maxRevokedOfOneWalk)
+		if len(listed) == maxRevoked {
+			return fmt.Errorf("has more than %d entries", maxRevoked)
 		}
 		listed[e.Serial] = e
 		return nil
@@ -74,8 +74,8 @@ func (w *walk) list(subject string, ca *ca, list authority.CRL) (map[pki.Serial]
 func (w *walk) compare(ctx context.Context, ca *ca, shard int32, subject string, list authority.CRL, listed map[pki.Serial]lint.CRLEntry) ([]pki.Serial, error) {
 	var serials []pki.Serial
 	err := w.Ledger.Revoked(ctx, ca.Key, shard, time.Time{}, func(r authority.Record) error {
-		if len(serials) == maxRevokedOfOneWalk {
-			return fmt.Errorf("more than %d serials of one shard are revoked; raise the number of shards", maxRevokedOfOneWalk)
+		if len(serials) == maxRevoked {
+			return fmt.Errorf("more than %d serials of one shard are revoked; raise the number of shards", maxRevoked)
 		}
 		serials = append(serials, r.Serial)
 		e, on := listed[r.Serial]

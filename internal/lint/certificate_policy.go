@@ -136,7 +136,7 @@ var policyRules = []rule[*CertificateInput]{
 			})
 		})
 	}},
-	{"policies-notice-string", SeverityError, kindsCertificate, "RFC 5280 §4.2.1.4", "explicitText is not IA5String, and better UTF8String", func(c *CertificateInput) error {
+	{"policies-notice-string", SeverityError, kindsCertificate, "RFC 6818 §3 (in place of RFC 5280 §4.2.1.4)", "explicitText is not IA5String, and better UTF8String", func(c *CertificateInput) error {
 		return c.eachQualifier(func(q qualifier) error {
 			if q.oid != oidQualifierNotice {
 				return nil

@@ -125,13 +125,13 @@ var derRules = []rule[document]{
 		}
 		return nil
 	}),
-	derRule("der-printable-string", "X.680 §41.4", "PrintableString has letters, digits, space and '()+,-./:=? alone", func(e element) error {
+	derRule("der-printable-string", "X.680 §41", "PrintableString has letters, digits, space and '()+,-./:=? alone", func(e element) error {
 		if e.tag == cbasn1.PrintableString && bytes.ContainsFunc(e.content, func(r rune) bool { return !printable(r) }) {
 			return fmt.Errorf("PrintableString %.64q has another character", e.content)
 		}
 		return nil
 	}),
-	derRule("der-ia5-string", "X.680 §41.1", "IA5String is ASCII", func(e element) error {
+	derRule("der-ia5-string", "X.680 §41", "IA5String is ASCII", func(e element) error {
 		if e.tag == cbasn1.IA5String && bytes.ContainsFunc(e.content, func(r rune) bool { return r >= utf8.RuneSelf }) {
 			return fmt.Errorf("IA5String %.64q has another character", e.content)
 		}

@@ -341,3 +341,15 @@ func plain(t *testing.T, c *CertificateInput) {
 	c.set(points(t))
 	c.set(Extension{pki.OIDAuthorityInfoAccess, false, accessDER(t, pki.OIDAccessOCSP, "http://ocsp/")})
 }
+
+func BenchmarkExamineCertificate(b *testing.B) {
+	t := &testing.T{}
+	c := subscriber(t)
+	der := sign(t, certificateDER(t, c), issuerD)
+	b.ReportAllocs()
+	for b.Loop() {
+		if found := ExamineCertificate(der, c.Context, 0); len(found) != 0 {
+			b.Fatal(found)
+		}
+	}
+}

@@ -131,7 +131,7 @@ var responseRules = []rule[*ResponseInput]{
 		}
 		return nil
 	}),
-	singleRule("ocsp-single-hash", SeverityWarning, "RFC 6960 §4.3, GB/T 33560-2017 Annex A", "certID is by SM3, SHA-1 or SHA-256", func(_ *ResponseInput, s singleResponse) error {
+	singleRule("ocsp-single-hash", SeverityWarning, "RFC 6960 §4.1.1, GB/T 33560-2017 Annex A (what clients use)", "certID is by SM3, SHA-1 or SHA-256", func(_ *ResponseInput, s singleResponse) error {
 		if !slices.Contains([]string{"1.2.156.10197.1.401", "1.3.14.3.2.26", "2.16.840.1.101.3.4.2.1"}, s.hash) {
 			return fmt.Errorf("certID is by %s", s.hash)
 		}
@@ -143,7 +143,7 @@ var responseRules = []rule[*ResponseInput]{
 		}
 		return nil
 	}),
-	singleRule("ocsp-single-critical", SeverityError, "RFC 6960 §4.4", "singleExtensions are not critical", func(_ *ResponseInput, s singleResponse) error {
+	singleRule("ocsp-single-critical", SeverityWarning, "RFC 6960 §4.4 (SHOULD NOT)", "singleExtensions are not critical", func(_ *ResponseInput, s singleResponse) error {
 		for _, e := range s.extensions {
 			if e.Critical {
 				return fmt.Errorf("extension %s is critical", e.OID)
@@ -151,7 +151,7 @@ var responseRules = []rule[*ResponseInput]{
 		}
 		return nil
 	}),
-	basicRule("ocsp-response-extensions", SeverityError, "RFC 6960 §4.4, RFC 5280 §4.2", "responseExtensions are there once each, and not critical", func(r *ResponseInput) error {
+	basicRule("ocsp-response-extensions", SeverityWarning, "RFC 6960 §4.4 (SHOULD NOT), RFC 5280 §4.2", "responseExtensions are there once each, and not critical", func(r *ResponseInput) error {
 		for _, e := range r.Extensions {
 			if e.Critical {
 				return fmt.Errorf("extension %s is critical", e.OID)
