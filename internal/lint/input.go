@@ -96,8 +96,10 @@ func familyOf(der []byte) (Family, error) {
 		return FamilyCertificate, nil
 	}
 	tbs.SkipOptionalASN1(cbasn1.INTEGER)
-	if !tbs.SkipASN1(cbasn1.SEQUENCE) || !tbs.SkipASN1(cbasn1.SEQUENCE) {
-		return "", unknown
+	for range 2 { // signature and issuer, or subject and key
+		if !tbs.SkipASN1(cbasn1.SEQUENCE) {
+			return "", unknown
+		}
 	}
 	switch {
 	case tbs.PeekASN1Tag(cbasn1.UTCTime), tbs.PeekASN1Tag(cbasn1.GeneralizedTime):
