@@ -81,7 +81,7 @@ func TestCRLEntries(t *testing.T) {
 		got = append(got, string(e.Serial)+" "+e.Reason.String())
 		return nil
 	})
-	if diff := cmp.Diff([]string{"05 unspecified", "0102 keyCompromise", "0103 reason(8)"}, got); err != nil || number != 7 || diff != "" {
+	if diff := cmp.Diff([]string{"05 unspecified", "0102 keyCompromise", "0103 removeFromCRL"}, got); err != nil || number != 7 || diff != "" {
 		t.Errorf("number %d, %v\n%s", number, err, diff)
 	}
 }
