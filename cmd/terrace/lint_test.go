@@ -247,14 +247,14 @@ func TestLedgerCheck(t *testing.T) {
 	if out, code := runTerrace(t, nil, ledger...); code != exitFindings || !strings.Contains(out, "ledger-crl-present") {
 		t.Errorf("without lists: exit code %d, %s", code, out)
 	}
-	if _, err := stage.CRL(t.Context()); err != nil {
+	if _, err := stage.CRL(t.Context(), false); err != nil {
 		t.Fatal(err)
 	}
 	if out, code := runTerrace(t, nil, ledger...); code != 0 || !strings.Contains(out, "1 CAs, 20 certificates, 2 CRLs with 0 entries; 0 errors") {
 		t.Errorf("exit code %d, %s", code, out)
 	}
 	// The bench goes on: its ledger was not taken over.
-	if _, err := stage.CRL(t.Context()); err != nil {
+	if _, err := stage.CRL(t.Context(), false); err != nil {
 		t.Error(err)
 	}
 	if out, code := runTerrace(t, nil, append(ledger, "--json")...); code != 0 || !strings.Contains(out, `"certificates": 20`) {
