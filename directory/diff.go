@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // maxHeld is how many entries of each side one pass of a comparison keeps, as a
@@ -78,7 +80,8 @@ func driftOf(wants []Want, present []*Entry) Drift {
 // than the first one counted is an error, so that no server fills our memory.
 //
 // yield is called once for each pass with differences, parents before
-// children. Digests are SM3, salted freshly for each comparison.
+// children, from the goroutine of the caller; the listings are read at once, each
+// in a goroutine of its own. Digests are SM3, salted freshly for each comparison.
 func Compare(ctx context.Context, want, have Listing, yield func([]Difference) error) error {
 	return compare(ctx, want, have, maxHeld, yield)
 }
@@ -88,31 +91,45 @@ func compare(ctx context.Context, want, have Listing, limit int, yield func([]Di
 	if _, err := rand.Read(c.salt); err != nil {
 		return fmt.Errorf("compare: %w", err)
 	}
-	wanted, err := c.summarize(ctx, want, limit)
+	wanted, present, err := both(ctx, func(ctx context.Context, side int) (*summary, error) {
+		return c.summarize(ctx, [...]Listing{want, have}[side], limit)
+	})
 	if err != nil {
-		return fmt.Errorf("compare: read what is wanted: %w", err)
-	}
-	present, err := c.summarize(ctx, have, limit)
-	if err != nil {
-		return fmt.Errorf("compare: read what is there: %w", err)
+		return err
 	}
 	if wanted.held != nil && present.held != nil {
 		return yieldDifferences(wanted.held, present.held, yield)
 	}
 	for _, part := range differing(wanted, present, limit) {
-		heldWant, err := c.hold(ctx, want, part, wanted)
+		heldWant, heldHave, err := both(ctx, func(ctx context.Context, side int) (map[string]held, error) {
+			return c.hold(ctx, [...]Listing{want, have}[side], part, [...]*summary{wanted, present}[side])
+		})
 		if err != nil {
-			return fmt.Errorf("compare: read what is wanted: %w", err)
-		}
-		heldHave, err := c.hold(ctx, have, part, present)
-		if err != nil {
-			return fmt.Errorf("compare: read what is there: %w", err)
+			return err
 		}
 		if err := yieldDifferences(heldWant, heldHave, yield); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// both reads the two sides of a comparison at once: they are on different
+// servers, each of which would wait for the other. read is told 0 for what is
+// wanted, 1 for what is there.
+func both[T any](ctx context.Context, read func(ctx context.Context, side int) (T, error)) (want, have T, err error) {
+	group, ctx := errgroup.WithContext(ctx)
+	for side, result := range []*T{&want, &have} {
+		group.Go(func() error {
+			r, err := read(ctx, side)
+			if err != nil {
+				return fmt.Errorf("compare: read what is %s: %w", [...]string{"wanted", "there"}[side], err)
+			}
+			*result = r
+			return nil
+		})
+	}
+	return want, have, group.Wait()
 }
 
 type comparison struct{ salt []byte }

@@ -54,56 +54,74 @@ func NewPublisher(layout *Layout, master Server) *Publisher {
 
 // Publish brings the master to the state of a batch. Of publications of one
 // entry the last counts. The same batch again writes nothing, so that a feed is
-// replayed safely; after an error the whole batch is to be given again.
+// replayed safely; after an error the whole batch is to be given again. Once it
+// returns, all of the batch is durable on the master.
 func (p *Publisher) Publish(ctx context.Context, batch []Publication) (Published, error) {
-	var sum Published
-	for part := range slices.Chunk(batch, chunk) {
-		wants := make([]Want, len(part))
-		for i, publication := range part {
-			w, err := p.layout.Want(publication)
-			if err != nil {
-				return sum, fmt.Errorf("publish: %w", err)
-			}
-			wants[i] = w
-		}
-		p.mu.Lock()
-		n, err := p.publish(ctx, lastWants(wants))
-		p.mu.Unlock()
-		sum = sum.plus(n)
+	wants := make([]Want, len(batch))
+	for i, publication := range batch {
+		w, err := p.layout.Want(publication)
 		if err != nil {
-			return sum, fmt.Errorf("publish: %w", err)
+			return Published{}, fmt.Errorf("publish: %w", err)
 		}
+		wants[i] = w
+	}
+	wants = lastWants(wants) // so that no part reads what another writes
+	var sum Published
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.note(wants)
+	err := readAhead(ctx, slices.Collect(slices.Chunk(wants, chunk)), p.readMaster, func(part []Want, have []*Entry) error {
+		n, err := p.publish(ctx, part, have)
+		sum = sum.plus(n)
+		return err
+	})
+	if err != nil {
+		return sum, fmt.Errorf("publish: %w", err)
 	}
 	return sum, nil
 }
 
-// publish is called under mu.
-func (p *Publisher) publish(ctx context.Context, wants []Want) (Published, error) {
-	if p.recent != nil && len(p.recent) <= maxRecent {
-		for _, w := range wants {
-			if key, err := NormalizeDN(w.DN); err == nil {
-				p.recent[key] = struct{}{}
-			}
+// note remembers what is published for a running audit; mu is held.
+func (p *Publisher) note(wants []Want) {
+	if p.recent == nil || len(p.recent) > maxRecent {
+		return
+	}
+	for _, w := range wants {
+		if key, err := NormalizeDN(w.DN); err == nil {
+			p.recent[key] = struct{}{}
 		}
 	}
-	n, err := p.write(ctx, wants)
-	if errors.Is(err, ErrNotFound) {
-		base, err := p.ensureParents(ctx, wants)
-		if err != nil {
-			return n, fmt.Errorf("make parents: %w", err)
-		}
-		n, err = p.write(ctx, wants)
-		n.Base = base
+}
+
+func (p *Publisher) readMaster(ctx context.Context, wants []Want) ([]*Entry, error) {
+	have, err := p.master.Get(ctx, wantDNs(wants))
+	if err != nil {
+		return nil, fmt.Errorf("read master: %w", err)
+	}
+	return have, nil
+}
+
+// publish writes a part of which have was read; mu is held. The parents of an
+// earlier part, and other writers, may have changed that meanwhile: it is then read again.
+func (p *Publisher) publish(ctx context.Context, wants []Want, have []*Entry) (n Published, err error) {
+	n, err = p.write(ctx, wants, have)
+	if !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrExists) {
 		return n, err
 	}
+	base := false
+	if errors.Is(err, ErrNotFound) {
+		if base, err = p.ensureParents(ctx, wants); err != nil {
+			return n, fmt.Errorf("make parents: %w", err)
+		}
+	}
+	if have, err = p.readMaster(ctx, wants); err == nil {
+		n, err = p.write(ctx, wants, have)
+	}
+	n.Base = base
 	return n, err
 }
 
-func (p *Publisher) write(ctx context.Context, wants []Want) (Published, error) {
-	have, err := p.master.Get(ctx, wantDNs(wants))
-	if err != nil {
-		return Published{}, fmt.Errorf("read master: %w", err)
-	}
+func (p *Publisher) write(ctx context.Context, wants []Want, have []*Entry) (Published, error) {
 	changes := Plan(wants, have)
 	var n Published
 	n.Unchanged = len(wants)

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // compare reads master and slave in full and repairs the slave. What differs
@@ -102,14 +104,15 @@ func (w *worker) repair(ctx context.Context, part []Difference, m *meanwhile) er
 	}
 	sortDeepestFirst(extra)
 	for _, list := range [][]string{there, extra} {
-		for dns := range slices.Chunk(list, chunk) {
-			drift, _, err := w.bring(ctx, dns, m)
-			if err != nil {
-				return err
-			}
-			if !m.skip {
+		err := readAhead(ctx, slices.Collect(slices.Chunk(list, chunk)), w.read, func(_ []string, r *reading) error {
+			drift, _, err := w.bring(ctx, r, m)
+			if err == nil && !m.skip {
 				w.update(func(s *SlaveStatus) { s.Drift = s.Drift.plus(drift) })
 			}
+			return err
+		})
+		if err != nil {
+			return err
 		}
 	}
 	return nil
@@ -144,27 +147,67 @@ func (m *meanwhile) read(ctx context.Context) (map[string]bool, error) {
 	return m.names, nil
 }
 
+// reading is what slave and master hold under some DNs, nil for nothing.
+type reading struct {
+	dns           []string // each once, within the base
+	slave, master []*Entry
+}
+
+// read asks both servers at once. The slave is written by nobody else, and what is
+// changed on the master after it was read has its record in the log, later.
+func (w *worker) read(ctx context.Context, dns []string) (*reading, error) {
+	dns, err := w.withinBase(dns, false)
+	if err != nil || len(dns) == 0 {
+		return &reading{}, err
+	}
+	r := &reading{dns: dns}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() (err error) {
+		if r.slave, err = w.slave.Server.Get(ctx, dns); err != nil {
+			return fmt.Errorf("read slave: %w", err)
+		}
+		return nil
+	})
+	group.Go(func() (err error) {
+		if r.master, err = w.config.Master.Get(ctx, dns); err != nil {
+			return fmt.Errorf("read master: %w", err)
+		}
+		return nil
+	})
+	return r, group.Wait()
+}
+
 // copy makes the slave hold what the master holds under dns now, which is why
 // it converges in whatever order and however often it is called. meanwhile,
 // unless nil, is that of a comparison: it is asked after both sides were read, and
 // what it names is left alone.
 func (w *worker) copy(ctx context.Context, dns []string, m *meanwhile) (Drift, error) {
-	dns, err := w.withinBase(dns, false)
-	if err != nil || len(dns) == 0 {
+	r, err := w.read(ctx, dns)
+	if err != nil {
 		return Drift{}, err
 	}
-	drift, err := w.copyPart(ctx, dns, m)
+	return w.settle(ctx, r, m)
+}
+
+// settle copies what was read.
+func (w *worker) settle(ctx context.Context, r *reading, m *meanwhile) (Drift, error) {
+	drift, err := w.write(ctx, r, m)
 	if !errors.Is(err, ErrNotFound) {
 		return drift, err
 	}
 	// The slave lacks a parent. Ancestors are not read otherwise: that of a
 	// subscriber holds a CRL.
-	if dns, err = w.withinBase(dns, true); err != nil {
+	dns, err := w.withinBase(r.dns, true)
+	if err != nil {
 		return drift, err
 	}
 	drift = Drift{}
 	for part := range slices.Chunk(dns, MaxGet) {
-		more, err := w.copyPart(ctx, part, m)
+		r, err := w.read(ctx, part)
+		if err != nil {
+			return drift, err
+		}
+		more, err := w.write(ctx, r, m)
 		drift = drift.plus(more)
 		if err != nil {
 			return drift, err
@@ -173,24 +216,18 @@ func (w *worker) copy(ctx context.Context, dns []string, m *meanwhile) (Drift, e
 	return drift, nil
 }
 
-func (w *worker) copyPart(ctx context.Context, dns []string, m *meanwhile) (Drift, error) {
-	have, err := w.slave.Server.Get(ctx, dns)
-	if err != nil {
-		return Drift{}, fmt.Errorf("read slave: %w", err)
-	}
-	master, err := w.config.Master.Get(ctx, dns)
-	if err != nil {
-		return Drift{}, fmt.Errorf("read master: %w", err)
-	}
-	wants := make([]Want, len(dns))
-	for i := range dns {
-		wants[i] = Want{DN: dns[i], Entry: master[i]}
+func (w *worker) write(ctx context.Context, r *reading, m *meanwhile) (Drift, error) {
+	have := r.slave
+	wants := make([]Want, len(r.dns))
+	for i, name := range r.dns {
+		wants[i] = Want{DN: name, Entry: r.master[i]}
 	}
 	apply := w.slave.Server.Apply
 	if m != nil {
 		apply = func(ctx context.Context, changes []Change) error {
 			return applySkippingParents(ctx, w.slave.Server, changes)
 		}
+		var err error
 		if wants, have, err = leaveOut(ctx, wants, have, m); err != nil {
 			return Drift{}, err
 		}

@@ -33,17 +33,17 @@ func (r *refusals) add(dn string, err error) {
 	r.last = fmt.Errorf("entry %.200q is refused: %w", dn, err)
 }
 
-// bring copies entries. One that the slave refuses must not hold up those behind
+// bring copies entries that were read. One that the slave refuses must not hold up those behind
 // it, revocations above all: they are then copied one by one, and it is noted,
 // and tried again by the next comparison. Misplaced says that one could not be
 // placed, for what is above or below it.
-func (w *worker) bring(ctx context.Context, dns []string, m *meanwhile) (drift Drift, misplaced bool, err error) {
-	drift, err = w.copy(ctx, dns, m)
+func (w *worker) bring(ctx context.Context, r *reading, m *meanwhile) (drift Drift, misplaced bool, err error) {
+	drift, err = w.settle(ctx, r, m)
 	if !isOfEntry(err) {
 		return drift, false, err
 	}
 	// drift has all that differed, so what is refused goes off it.
-	for _, dn := range dns {
+	for _, dn := range r.dns {
 		one, err := w.copy(ctx, []string{dn}, m)
 		if err == nil {
 			continue

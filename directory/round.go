@@ -135,13 +135,17 @@ func (w *worker) catchUp(ctx context.Context) (again bool, err error) {
 		w.pendingSince = log.Oldest
 		w.status.Backlog = len(log.DNs)
 		w.mu.Unlock()
-		for part := range slices.Chunk(log.DNs, chunk) {
-			_, misplaced, err := w.bring(ctx, part, nil)
-			if again = again || misplaced; err != nil {
-				return again, err
+		err = readAhead(ctx, slices.Collect(slices.Chunk(log.DNs, chunk)), w.read, func(part []string, r *reading) error {
+			_, misplaced, err := w.bring(ctx, r, nil)
+			if again = again || misplaced; err == nil {
+				w.update(func(s *SlaveStatus) { s.Backlog -= len(part) })
 			}
-			w.update(func(s *SlaveStatus) { s.Backlog -= len(part) })
+			return err
+		})
+		if err != nil {
+			return again, err
 		}
+		// Die before this: the page is pushed again, which writes nothing.
 		if log.Next != w.cursor {
 			if err := w.advance(log.Next); err != nil {
 				return again, err

@@ -77,35 +77,66 @@ func entryOf(e *ldap.Entry) directory.Entry {
 }
 
 // Walk reads pages (RFC 2696) on a connection of its own, since slapd keeps the
-// place in one paged search for each connection.
+// place in one paged search for each connection. While yield has one page the
+// next is on its way, so at most two are in memory.
 func (s *Server) Walk(ctx context.Context, base string, yield func(directory.Entry) error) error {
 	conn, err := s.dial(ctx)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	paging := ldap.NewControlPaging(pageSize)
+	type page struct {
+		entries []*ldap.Entry
+		err     error
+		last    bool
+	}
+	pages, stopped := make(chan page), make(chan struct{})
+	defer close(stopped)
+	go func() {
+		paging := ldap.NewControlPaging(pageSize)
+		for {
+			var p page
+			p.entries, p.last, p.err = s.page(ctx, conn, base, paging)
+			select {
+			case pages <- p:
+			case <-stopped:
+				return
+			}
+			if p.last || p.err != nil {
+				return
+			}
+		}
+	}()
 	for {
-		result, err := s.search(ctx, conn, ldap.NewSearchRequest(base, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases,
-			0, 0, false, "(objectClass=*)", []string{"*"}, []ldap.Control{paging}))
-		if ldap.IsErrorWithCode(err, ldap.LDAPResultNoSuchObject) {
-			return nil
+		p := <-pages
+		if p.err != nil {
+			return p.err
 		}
-		if err != nil {
-			return s.wrap("list "+base, err)
-		}
-		for _, e := range result.Entries {
+		for _, e := range p.entries {
 			if err := yield(entryOf(e)); err != nil {
 				return err
 			}
 		}
-		next, ok := ldap.FindControl(result.Controls, ldap.ControlTypePaging).(*ldap.ControlPaging)
-		if !ok {
-			return fmt.Errorf("LDAP server %s: list %s: the server does not page (RFC 2696)", s.config.Address, base)
-		}
-		if len(next.Cookie) == 0 {
+		if p.last {
 			return nil
 		}
-		paging.SetCookie(next.Cookie)
 	}
+}
+
+// page reads one, and sets paging for the next unless it is the last.
+func (s *Server) page(ctx context.Context, conn *ldap.Conn, base string, paging *ldap.ControlPaging) (entries []*ldap.Entry, last bool, err error) {
+	result, err := s.search(ctx, conn, ldap.NewSearchRequest(base, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases,
+		0, 0, false, "(objectClass=*)", []string{"*"}, []ldap.Control{paging}))
+	if ldap.IsErrorWithCode(err, ldap.LDAPResultNoSuchObject) {
+		return nil, true, nil
+	}
+	if err != nil {
+		return nil, false, s.wrap("list "+base, err)
+	}
+	next, ok := ldap.FindControl(result.Controls, ldap.ControlTypePaging).(*ldap.ControlPaging)
+	if !ok {
+		return nil, false, fmt.Errorf("LDAP server %s: list %s: the server does not page (RFC 2696)", s.config.Address, base)
+	}
+	paging.SetCookie(next.Cookie)
+	return result.Entries, len(next.Cookie) == 0, nil
 }
