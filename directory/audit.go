@@ -15,7 +15,9 @@ var ErrBusy = errors.New("too much was published during the audit; it is to be r
 // Audit compares the master with what is desired, repairs it, and counts what
 // had been changed behind our back. What is published while it runs is left to
 // Publish and never counted. What the master refuses does not keep the rest from
-// being repaired, and is the error at the end. Memory does not grow with the directory.
+// being repaired, and is the error at the end. A master that was repaired as a whole
+// is marked as filled, which one is not that was made anew or emptied; ErrNoBase
+// says that it was emptied meanwhile, and is to be audited again. Memory does not grow with the directory.
 func (p *Publisher) Audit(ctx context.Context, desired Desired) (Drift, error) {
 	p.mu.Lock()
 	if p.recent != nil {
@@ -23,16 +25,25 @@ func (p *Publisher) Audit(ctx context.Context, desired Desired) (Drift, error) {
 		return Drift{}, errors.New("audit: another one is running")
 	}
 	p.recent = map[string]struct{}{}
+	made := p.made
 	p.mu.Unlock()
 	defer func() {
 		p.mu.Lock()
 		p.recent = nil
 		p.mu.Unlock()
 	}()
+	base, err := p.master.Get(ctx, []string{p.layout.Base()})
+	if err != nil {
+		return Drift{}, fmt.Errorf("audit: read master: %w", err)
+	}
+	if base[0] == nil {
+		made++ // by this audit or a publication, before anything else
+	}
+	root := p.layout.root.marked(markOf(base[0]))
 	var drift Drift
 	var refused refusals
 	want := func(ctx context.Context, yield func(Entry) error) error {
-		if err := yield(p.layout.root); err != nil {
+		if err := yield(root); err != nil {
 			return err
 		}
 		return desired(ctx, func(publication Publication) error {
@@ -46,13 +57,16 @@ func (p *Publisher) Audit(ctx context.Context, desired Desired) (Drift, error) {
 	have := func(ctx context.Context, yield func(Entry) error) error {
 		return p.master.Walk(ctx, p.layout.Base(), yield)
 	}
-	err := Compare(ctx, want, have, func(part []Difference) error {
+	err = Compare(ctx, want, have, func(part []Difference) error {
 		return wantsOf(ctx, part, want, func(wants []Want) error {
 			n, err := p.repairEach(ctx, wants, &refused)
 			drift = drift.plus(n)
 			return err
 		})
 	})
+	if err == nil {
+		err = p.markFilled(ctx, made)
+	}
 	if err == nil && refused.count > 0 {
 		err = fmt.Errorf("%d entries are refused, at last: %w", refused.count, refused.last)
 	}
@@ -158,7 +172,13 @@ func (p *Publisher) repairNow(ctx context.Context, wants []Want) (Drift, error) 
 	if err != nil {
 		return Drift{}, fmt.Errorf("read master: %w", err)
 	}
+	p.keepMarks(wants, have)
 	drift := driftOf(wants, have)
+	for i, w := range wants {
+		if w.Entry != nil && have[i] == nil && w.DN == p.layout.Base() {
+			p.made++
+		}
+	}
 	if err := applySkippingParents(ctx, p.master, Plan(wants, have)); err != nil {
 		return Drift{}, fmt.Errorf("repair master: %w", err)
 	}

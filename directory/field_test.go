@@ -1,6 +1,7 @@
 package directory_test
 
 import (
+	"context"
 	"crypto/sha256"
 	"fmt"
 	"os/exec"
@@ -63,13 +64,31 @@ func (f *field) newPusher(t *testing.T) {
 	}
 }
 
+// publish also has a master that was empty compared, as terrace ca does, so that it is marked as filled.
 func (f *field) publish(t *testing.T, batch ...directory.Publication) directory.Published {
 	t.Helper()
 	n, err := f.publisher.Publish(t.Context(), batch)
 	if err != nil {
 		t.Fatal(err)
 	}
+	if n.Base {
+		if _, err := f.publisher.Audit(t.Context(), desired(batch...)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	return n
+}
+
+// desired is what a ledger says that has these publications.
+func desired(all ...directory.Publication) directory.Desired {
+	return func(_ context.Context, yield func(directory.Publication) error) error {
+		for _, p := range all {
+			if err := yield(p); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 }
 
 func (f *field) push(t *testing.T) {

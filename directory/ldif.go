@@ -32,10 +32,12 @@ func WriteLDIF(ctx context.Context, w io.Writer, list Listing) (int64, error) {
 }
 
 // Entries is the listing of what is desired, the base first: what WriteLDIF
-// needs for the initial load. desired must name each CA before its serials.
+// needs for the initial load. desired must name each CA before its serials. What
+// is loaded so is filled: the base entry says so.
 func (l *Layout) Entries(desired Desired) Listing {
+	root := l.root.marked(newMark())
 	return func(ctx context.Context, yield func(Entry) error) error {
-		if err := yield(l.root); err != nil {
+		if err := yield(root); err != nil {
 			return err
 		}
 		return desired(ctx, func(p Publication) error {

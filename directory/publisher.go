@@ -45,6 +45,7 @@ type Publisher struct {
 	mu sync.Mutex // one writer: an audit must not undo what is published meanwhile
 	// recent holds the DNs published since the running audit began; nil without one.
 	recent map[string]struct{}
+	made   int // how often the base entry was made
 }
 
 // NewPublisher makes a Publisher. There is to be one for each master.
@@ -181,6 +182,9 @@ func (p *Publisher) ensureParents(ctx context.Context, wants []Want) (madeBase b
 		} else if list[i].DN == p.layout.Base() {
 			madeBase = true
 		}
+	}
+	if madeBase {
+		p.made++
 	}
 	return madeBase, p.master.Apply(ctx, Plan(list, have))
 }

@@ -20,7 +20,11 @@ func (w *worker) compare(ctx context.Context, counted, wait bool) (ended bool, e
 	w.links.look(w.config.MasterConnections, w.slave.Connections)
 	w.comparing = &refusals{}
 	defer func() { w.comparing = nil }()
-	m := &meanwhile{master: w.config.Master, after: w.cursor, skip: !counted, names: map[string]bool{}}
+	mark, err := readMark(ctx, w.config.Master, w.config.Base)
+	if err != nil {
+		return false, err
+	}
+	m := &meanwhile{master: w.config.Master, after: w.cursor, skip: !counted, names: map[string]bool{}, mark: mark}
 	master := withBase(w.config.Base, walkOf(w.config.Master, w.config.Base))
 	err = Compare(ctx, master, walkOf(w.slave.Server, w.config.Base), func(part []Difference) error {
 		return w.repair(ctx, part, m)
@@ -31,7 +35,7 @@ func (w *worker) compare(ctx context.Context, counted, wait bool) (ended bool, e
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.links.master, w.links.slave = false, false // those that were seen when it began
-	w.refused = *w.comparing
+	w.refused, w.unfilled = *w.comparing, m.unfilled
 	w.status.LastCompare = w.config.Now()
 	return true, nil
 }
@@ -125,6 +129,9 @@ type meanwhile struct {
 	after  Cursor
 	skip   bool // nothing is counted, so nothing is left alone
 	names  map[string]bool
+
+	mark     string // of the master when the comparison began
+	unfilled bool   // something was not removed, as the master is being filled
 }
 
 // read returns the normalized DNs; each call reads on where the one before ended.
@@ -231,13 +238,16 @@ func (w *worker) write(ctx context.Context, r *reading, m *meanwhile) (Drift, er
 		if wants, have, err = leaveOut(ctx, wants, have, m); err != nil {
 			return Drift{}, err
 		}
+		if wants, have, err = w.keepUnfilled(ctx, wants, have, m); err != nil {
+			return Drift{}, err
+		}
 	}
 	changes := Plan(wants, have)
 	if len(changes) == 0 {
 		return Drift{}, nil
 	}
 	if changes[0].Kind == Delete { // they come first
-		if err := hasBase(ctx, w.config.Master, w.config.Base); err != nil {
+		if _, err := readMark(ctx, w.config.Master, w.config.Base); err != nil {
 			return Drift{}, err
 		}
 	}
@@ -246,18 +256,6 @@ func (w *worker) write(ctx context.Context, r *reading, m *meanwhile) (Drift, er
 	}
 	w.update(func(s *SlaveStatus) { s.Pushed += int64(len(changes)) })
 	return driftOf(wants, have), nil
-}
-
-// hasBase asks the master for its base entry, after it said that others are gone.
-func hasBase(ctx context.Context, master Server, base string) error {
-	entries, err := master.Get(ctx, []string{base})
-	if err != nil {
-		return fmt.Errorf("read master: %w", err)
-	}
-	if entries[0] == nil {
-		return fmt.Errorf("master: %w", noBase(base))
-	}
-	return nil
 }
 
 func leaveOut(ctx context.Context, wants []Want, have []*Entry, m *meanwhile) ([]Want, []*Entry, error) {

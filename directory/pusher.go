@@ -88,7 +88,8 @@ type SlaveStatus struct {
 	// Refused counts the entries that the slave did not take since the last
 	// comparison began. They hold nothing up, and comparisons try them again.
 	Refused int
-	// LastError is nil when the last round was good and nothing is refused.
+	// LastError is nil when the last round was good and nothing is refused. It is
+	// ErrFilling while entries that the master lacks are kept, as it is being filled.
 	LastError error
 }
 
@@ -120,6 +121,7 @@ type worker struct {
 	status       SlaveStatus
 	pendingSince time.Time // zero when nothing waits
 	refused      refusals
+	unfilled     bool // the last comparison removed nothing, as the master is being filled
 }
 
 // NewPusher checks a configuration.

@@ -20,8 +20,13 @@ func (w *worker) push(ctx context.Context, compareNow bool) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	s := &w.status
-	if s.LastError, s.Refused = err, w.refused.count; err == nil && w.refused.last != nil {
+	s.LastError, s.Refused = err, w.refused.count
+	switch {
+	case err != nil:
+	case w.refused.last != nil:
 		s.LastError = fmt.Errorf("push to %q: %w", w.slave.Name, w.refused.last)
+	case w.unfilled:
+		s.LastError = fmt.Errorf("push to %q: %w; what it lacks stays on the slave until then", w.slave.Name, ErrFilling)
 	}
 	if s.LastError != nil {
 		s.InSync = false
@@ -39,6 +44,13 @@ func (w *worker) pushRound(ctx context.Context, compareNow bool) error {
 	}
 	now := w.config.Now()
 	due := compareNow || now.Sub(w.currentStatus().LastCompare) >= w.config.CompareInterval
+	if w.unfilled && !due { // to be compared again as soon as the master is filled
+		mark, err := readMark(ctx, w.config.Master, w.config.Base)
+		if err != nil {
+			return err
+		}
+		due = mark != ""
+	}
 	if w.cursor == "" {
 		return w.load(ctx, due)
 	}

@@ -28,6 +28,9 @@ var (
 	// ErrNoBase: the server lacks the base entry, as one does that is empty, or
 	// whose account may not read. What it holds means nothing then.
 	ErrNoBase = errors.New("base entry is not there, or not for this account")
+	// ErrFilling: the master does not hold yet all that it is to hold, so what it
+	// lacks is not to be removed elsewhere.
+	ErrFilling = errors.New("master is being filled")
 	// ErrNoLog: the server keeps no log of changes.
 	ErrNoLog = errors.New("directory server keeps no log of changes")
 	// ErrCursorLost: the log no longer reaches back to the cursor.

@@ -91,7 +91,8 @@ func setMessage(sum hash.Hash) []byte { return sum.Sum([]byte(setVersion)) }
 // and returns the cursor for the next one and the number of records. An empty
 // cursor, with h.From 0, gives a complete set. Entries are in their present
 // state, so that a set that is written again after a crash does no harm. A master
-// without its base entry is not exported (ErrNoBase).
+// without its base entry is not exported (ErrNoBase), nor one that is being filled
+// as a complete set (ErrFilling).
 func Export(ctx context.Context, w io.Writer, h SetHeader, signer crypto.MessageSigner, master Server, after Cursor) (Cursor, int64, error) {
 	if (after == "") != (h.From == 0) {
 		return "", 0, errors.New("export directory: a complete set, and it alone, begins at 0 and without a cursor")
@@ -123,7 +124,25 @@ func exportAll(ctx context.Context, base string, master Server, add func(Want) e
 	if err != nil {
 		return "", err
 	}
-	return log.Next, withBase(base, walkOf(master, base))(ctx, func(e Entry) error { return add(Want{DN: e.DN, Entry: &e}) })
+	filling := func() error {
+		return fmt.Errorf("%w; what a complete set lacks is removed from slaves: export again when terrace ca has compared it", ErrFilling)
+	}
+	before, err := readMark(ctx, master, base)
+	if err != nil {
+		return "", err
+	}
+	if before == "" {
+		return "", filling()
+	}
+	err = withBase(base, walkOf(master, base))(ctx, func(e Entry) error { return add(Want{DN: e.DN, Entry: &e}) })
+	if err != nil {
+		return "", err
+	}
+	after, err := readMark(ctx, master, base)
+	if err == nil && before != after {
+		err = filling()
+	}
+	return log.Next, err
 }
 
 func exportChanges(ctx context.Context, base string, master Server, after Cursor, add func(Want) error) (Cursor, error) {
@@ -143,7 +162,7 @@ func exportChanges(ctx context.Context, base string, master Server, after Cursor
 		for dns := range slices.Chunk(within, chunk) {
 			entries, err := master.Get(ctx, dns)
 			if err == nil && slices.Contains(entries, nil) {
-				err = hasBase(ctx, master, base)
+				_, err = readMark(ctx, master, base)
 			}
 			if err != nil {
 				return "", err

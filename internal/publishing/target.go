@@ -54,7 +54,8 @@ type target struct {
 	waits      waiting
 	inStep     bool  // was up to date once
 	leaving    bool  // a CA is to be removed
-	emptied    bool  // the master lacked its base entry: it is to be compared now
+	emptied    bool  // the master lacked its base entry, or its mark: it is to be compared now
+	comparing  bool  // a comparison is running
 	publishErr error // of the last pass over the feed
 	verifyErr  error // of the last comparison
 	refused    error // of a publication that the master does not take; cleared by a comparison
@@ -207,7 +208,11 @@ func (t *target) probe(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if entries[0] == nil {
+	t.mu.Lock()
+	// While it is compared its mark may well be missing: the comparison's end sets it.
+	emptied := entries[0] == nil || (!directory.IsFilled(entries[0]) && !t.comparing)
+	t.mu.Unlock()
+	if emptied {
 		t.refill()
 	}
 	t.contact()

@@ -2,6 +2,7 @@ package publishing
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -64,17 +65,16 @@ func (t *target) verify(ctx context.Context) error {
 	leaving := t.isLeaving()
 	t.mu.Lock()
 	emptied := t.emptied
-	t.emptied = false // once more if it is emptied meanwhile
+	t.emptied, t.comparing = false, true // once more if it is emptied meanwhile
 	t.mu.Unlock()
 	drift, err := t.publisher.Audit(ctx, t.desired)
 	if !leaving && !t.isLeaving() { // also what was repaired before it failed
 		t.drifted(drift, err == nil)
 	}
-	if err != nil && emptied {
-		t.mu.Lock()
-		t.emptied = true
-		t.mu.Unlock()
-	}
+	t.mu.Lock()
+	t.comparing = false
+	t.emptied = t.emptied || (err != nil && emptied) || errors.Is(err, directory.ErrNoBase)
+	t.mu.Unlock()
 	if err == nil && leaving {
 		err = t.dropLeft(ctx, before)
 	}

@@ -15,6 +15,9 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -111,6 +114,24 @@ func (s *Server) Stop(t testing.TB) {
 	if err := s.Process.Stop(ctx); err != nil {
 		t.Error(err)
 	}
+	s.Process = nil
+}
+
+// Kill ends the server as a crash does (SIGKILL).
+func (s *Server) Kill(t testing.TB) {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(s.Config.Dir, "slapd.pid"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	<-s.Process.Done()
 	s.Process = nil
 }
 
