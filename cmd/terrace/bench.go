@@ -107,6 +107,7 @@ touched; on a ledger it takes over, so give it one of its own.`,
 	add("ocsp", "Ask a validation node, over HTTP in this process", benchLoad{n: 100000, callers: 16, mode: string(bench.OCSPCached)}, func(ctx context.Context, s *bench.Stage, l benchLoad) (bench.Result, error) {
 		return s.OCSP(ctx, l.node, bench.OCSPMode(l.mode), l.n, l.callers)
 	})
+	cmd.AddCommand(benchDirectoryCommand(o))
 	return cmd
 }
 
