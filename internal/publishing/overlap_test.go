@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/terrace-pki/terrace/directory"
+	"github.com/terrace-pki/terrace/directory/slapd/slapdtest"
 	"github.com/terrace-pki/terrace/internal/authority"
 	"github.com/terrace-pki/terrace/internal/publishing"
 	pt "github.com/terrace-pki/terrace/internal/publishing/publishingtest"
@@ -98,4 +100,14 @@ func TestEmptiedMasterIsFilledAtOnce(t *testing.T) {
 	for _, r := range records {
 		pt.Holds(t, f.reader, pt.CertificateEntry(r), userCertificate, r.Certificate)
 	}
+	filled := func() bool {
+		entries, err := f.reader.Get(t.Context(), []string{slapdtest.Base})
+		return err == nil && directory.IsFilled(entries[0])
+	}
+	pt.Eventually(t, 20*time.Second, "marked as filled", func() error {
+		if !filled() {
+			return errors.New("no mark")
+		}
+		return nil
+	})
 }

@@ -297,3 +297,54 @@ func TestOverlappingDirectories(t *testing.T) {
 		t.Errorf("after a restart: %v", err)
 	}
 }
+
+// While a master that was emptied is filled again, slaves are compared with it all
+// the time, and lose nothing.
+func TestSlavesKeepWhatAnEmptiedMasterLacks(t *testing.T) {
+	f := newFixture(t, time.Second)
+	var records []authority.Record
+	for part := range 4 {
+		var subjects []string
+		for i := range 250 {
+			subjects = append(subjects, fmt.Sprintf("CN=P%d-%d,C=CN", part, i))
+		}
+		records = append(records, f.Issue(t, subjects...)...)
+	}
+	count := func(r directory.Server) int {
+		n := 0
+		if err := r.Walk(t.Context(), slapdtest.Base, func(directory.Entry) error { n++; return nil }); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	all := len(records) + 2 // base and CA
+	pt.Eventually(t, 60*time.Second, "all on the slaves", func() error {
+		if a, b := count(f.slaves[0].Client(t, slapdtest.Writer)), count(f.slaves[1].Client(t, slapdtest.Writer)); a != all || b != all {
+			return fmt.Errorf("%d and %d of %d", a, b, all)
+		}
+		return nil
+	})
+	slave := f.slaves[0].Client(t, slapdtest.Writer)
+	f.await(t, 0, "in step", inStep)
+	f.master.Empty(t)
+	late := f.Issue(t, "CN=Late,C=CN")[0] // terrace ca then notices
+	looks := 0
+	pt.Eventually(t, 60*time.Second, "filled again", func() error {
+		looks++
+		if n := count(slave); n < all {
+			t.Fatalf("the slave has %d of %d entries while the master is filled", n, all)
+		}
+		if n := count(f.readers[0]); n != all+1 {
+			return fmt.Errorf("the master has %d of %d entries", n, all+1)
+		}
+		return nil
+	})
+	if looks < 2 {
+		t.Error("the master was never seen without its entries: the test shows nothing")
+	}
+	pt.Holds(t, slave, pt.CertificateEntry(late), userCertificate, late.Certificate)
+	s := f.await(t, 0, "in step again", inStep)
+	if s.LastError != nil || s.DriftTotal != 0 {
+		t.Errorf("status %+v, want neither an error nor drift", s)
+	}
+}
