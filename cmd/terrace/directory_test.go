@@ -37,7 +37,8 @@ func serverFlags(t *testing.T, s *slapdtest.Server, account string) []string {
 func TestDirectoryByFile(t *testing.T) {
 	master, slave := slapdtest.Start(t, slapd.Master, nil), slapdtest.Start(t, slapd.Slave, nil)
 	err := master.Client(t, slapdtest.Operator).Apply(t.Context(), []directory.Change{{Kind: directory.Add, DN: slapdtest.Base, Attributes: []directory.Attribute{
-		{Type: "objectClass", Values: [][]byte{[]byte("domain")}}, {Type: "dc", Values: [][]byte{[]byte("example")}}}}})
+		{Type: "objectClass", Values: [][]byte{[]byte("domain")}}, {Type: "dc", Values: [][]byte{[]byte("example")}},
+		{Type: "description", Values: [][]byte{[]byte("terrace: filled by a test")}}}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -47,7 +47,10 @@ func newGap(t *testing.T) *gap {
 	}
 	g.onMaster, g.far = g.master.Client(t, slapdtest.Operator), g.slave.Client(t, slapdtest.Writer)
 	reader := g.master.Client(t, slapdtest.Replicator)
-	pt.Eventually(t, 20*time.Second, "the CA's entry is in the master's log", func() error {
+	pt.Eventually(t, 20*time.Second, "the master is filled, and the CA's entry in its log", func() error {
+		if root, err := g.onMaster.Get(t.Context(), []string{slapdtest.Base}); err != nil || !directory.IsFilled(root[0]) {
+			return errors.Join(errors.New("not filled"), err)
+		}
 		newest, err := reader.Changes(t.Context(), "", 1)
 		if err != nil {
 			t.Fatal(err)
