@@ -18,6 +18,12 @@ func (s *Stage) Issue(ctx context.Context, n, batch, callers int, raw Raw) (Resu
 	if batch < 1 || batch > authority.MaxSlice || callers < 1 || n < 1 {
 		return Result{}, fmt.Errorf("issue %d in batches of %d by %d callers: want at least 1 each, and batches of at most %d", n, batch, callers, authority.MaxSlice)
 	}
+	r, err := s.durably(ctx, func() (Result, error) { return s.issue(ctx, n, batch, callers) })
+	r.compare(raw.rate(raw.Sign+2*raw.Verify), fmt.Sprintf("1 signature and 2 verifications; batches of %d, %d callers", batch, callers))
+	return r, err
+}
+
+func (s *Stage) issue(ctx context.Context, n, batch, callers int) (Result, error) {
 	m := newMeter("issue", n)
 	g, running := errgroup.WithContext(ctx)
 	g.SetLimit(callers)
@@ -42,7 +48,5 @@ func (s *Stage) Issue(ctx context.Context, n, batch, callers int, raw Raw) (Resu
 	if err := g.Wait(); err != nil {
 		return Result{}, fmt.Errorf("issue: %w", err)
 	}
-	r := m.result()
-	r.compare(raw.rate(raw.Sign+2*raw.Verify), fmt.Sprintf("1 signature and 2 verifications; batches of %d, %d callers", batch, callers))
-	return r, nil
+	return m.result(), nil
 }

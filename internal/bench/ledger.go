@@ -59,7 +59,9 @@ func (s *Stage) Revoke(ctx context.Context, n, callers int) (Result, error) {
 	if err != nil {
 		return Result{}, fmt.Errorf("revoke: %w", err)
 	}
-	return each(ctx, "revoke", len(serials), callers, func(ctx context.Context, i int) error { return s.revoke(ctx, i, serials[i]) })
+	return s.durably(ctx, func() (Result, error) {
+		return each(ctx, "revoke", len(serials), callers, func(ctx context.Context, i int) error { return s.revoke(ctx, i, serials[i]) })
+	})
 }
 
 // revoke does the n-th revocation of this run.

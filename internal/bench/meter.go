@@ -30,6 +30,10 @@ type Result struct {
 	Allocated   float64 `json:"allocated"`
 	// Resident is the process's largest memory so far, in bytes.
 	Resident int64 `json:"resident"`
+	// Commits of the ledger for one operation, each a synchronous write, and the
+	// settings that make them durable.
+	Commits    float64 `json:"commits,omitempty"`
+	Durability string  `json:"durability,omitempty"`
 	// Raw is the rate that the unavoidable operations allow on the same cores in
 	// the same run, Ratio is Rate over Raw. 0 where there is nothing to compare with.
 	Raw   float64 `json:"raw,omitempty"`
@@ -62,6 +66,9 @@ func (r Result) String() string {
 		r.Allocations, r.Allocated/1024, r.Resident>>20)
 	if r.Raw > 0 {
 		s += fmt.Sprintf("  %.0f%% of %.0f/s", 100*r.Ratio, r.Raw)
+	}
+	if r.Durability != "" {
+		s += fmt.Sprintf("  %.3f commits each (%s)", r.Commits, r.Durability)
 	}
 	if r.Note != "" {
 		s += "  (" + r.Note + ")"

@@ -132,3 +132,19 @@ func (s *Stage) orders(first, size int) []registration.Order {
 	}
 	return orders
 }
+
+// durably adds to a measurement what durability cost it.
+func (s *Stage) durably(ctx context.Context, measure func() (Result, error)) (Result, error) {
+	store, ok := s.store.(authority.Durable)
+	if !ok {
+		return measure()
+	}
+	before := store.Commits()
+	r, err := measure()
+	if err != nil {
+		return r, err
+	}
+	r.Commits = float64(store.Commits()-before) / float64(max(r.Operations, 1))
+	r.Durability, err = store.Durability(ctx)
+	return r, err
+}

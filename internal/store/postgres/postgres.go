@@ -109,6 +109,7 @@ func configure(dsn string, schema fs.FS, folder string) (sqlstore.Config, error)
 		Dialect: sqlstore.Dialect{
 			Name: "postgres", Blob: "BYTEA", Schema: files, ForShare: " FOR SHARE", ForUpdate: " FOR UPDATE",
 			Unnest: true, Now: `CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)`,
+			Durability:    `SELECT name, setting FROM pg_settings WHERE name IN ('fsync', 'synchronous_commit', 'wal_sync_method', 'full_page_writes') ORDER BY name`,
 			LockMigration: fmt.Sprintf("SELECT pg_advisory_xact_lock(%d)", int64(migrationLock)),
 			Retryable:     retryable, Redact: redact,
 		},

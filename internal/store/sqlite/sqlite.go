@@ -92,6 +92,8 @@ func configure(path string, create bool, schema fs.FS, folder string) (sqlstore.
 	return sqlstore.Config{
 		Dialect: sqlstore.Dialect{
 			Name: "sqlite", Blob: "BLOB", QuestionMark: true, Schema: files,
+			Durability: `SELECT 'journal_mode', journal_mode FROM pragma_journal_mode UNION ALL
+				SELECT 'synchronous', CASE synchronous WHEN 2 THEN 'FULL' ELSE synchronous END FROM pragma_synchronous`,
 			Now: `CAST(unixepoch('subsec') * 1000000 AS INTEGER)`,
 			// What interferes waits before a transaction begins.
 			Retryable: func(error) bool { return false },

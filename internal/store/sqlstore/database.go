@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 )
 
@@ -22,6 +23,7 @@ type database struct {
 	what string
 	// versions is the table of the schema's versions.
 	versions string
+	commits  atomic.Int64
 }
 
 // Ping says whether the database answers.
@@ -72,6 +74,7 @@ func (d *database) try(ctx context.Context, do func(context.Context, *sql.Tx) er
 	if err := tx.Commit(); err != nil {
 		return false, fmt.Errorf("commit: %w", err)
 	}
+	d.commits.Add(1)
 	return false, nil
 }
 

@@ -22,6 +22,9 @@ type Dialect struct {
 	Unnest bool
 	// Now is an expression of the database's own time in microseconds since 1970.
 	Now string
+	// Durability is a statement whose rows are the settings that make a commit
+	// durable: name and value.
+	Durability string
 	// LockMigration is a statement that keeps other migrations out until its
 	// transaction ends; empty when beginning a transaction does that.
 	LockMigration string

@@ -23,3 +23,13 @@ type Filler interface {
 	// certificates a second.
 	Prefill(ctx context.Context, f Filling) error
 }
+
+// Durable is a store that says what its durability costs, for measurements.
+type Durable interface {
+	// Commits returns how many transactions this process has made durable; each
+	// is at least one synchronous write of the database's log.
+	Commits() int64
+	// Durability names the database's settings that make a commit durable, as in
+	// "journal_mode=wal, synchronous=FULL".
+	Durability(ctx context.Context) (string, error)
+}
