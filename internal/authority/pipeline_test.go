@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -172,6 +174,46 @@ func TestPipelineHoldsBack(t *testing.T) {
 	defer end()
 	if _, err := p.Issue(gone, key, []authority.Order{order(t, 2001)}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a drained pipeline took an order: %v", err)
+	}
+}
+
+// Under more load than the ledger takes, callers wait and memory stays as it is.
+func TestPipelineHoldsMemoryFlat(t *testing.T) {
+	s, key, _ := newAuthority(t)
+	p := authority.NewPipeline(s, authority.PipelineConfig{Waiting: 4 * authority.MaxSlice})
+	const orders, callers = 9000, 3000 // so that callers wait for room all the time
+	var early, late atomic.Uint64      // the largest heap while the first and the last third are issued
+	var done atomic.Int64
+	var g errgroup.Group
+	g.SetLimit(callers)
+	for i := range orders {
+		g.Go(func() error {
+			out, err := p.Issue(t.Context(), key, []authority.Order{order(t, i)})
+			if err == nil {
+				err = out[0].Err
+			}
+			n := done.Add(1)
+			if n%200 != 0 || n > orders/3 && n <= orders*2/3 {
+				return err
+			}
+			var m runtime.MemStats
+			runtime.GC()
+			runtime.ReadMemStats(&m)
+			third := &early
+			if n > orders/3 {
+				third = &late
+			}
+			for old := third.Load(); m.HeapInuse > old && !third.CompareAndSwap(old, m.HeapInuse); old = third.Load() {
+			}
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("heap %d MiB, then %d MiB", early.Load()>>20, late.Load()>>20)
+	if late.Load() > early.Load()+early.Load()/2+(8<<20) {
+		t.Errorf("the heap grew from %d to %d bytes", early.Load(), late.Load())
 	}
 }
 
