@@ -26,6 +26,7 @@ void test_sign(void);
 void test_cipher(void);
 void test_profiles(void);
 void test_config(void);
+void test_quirks(void);
 void test_faults(void);
 void test_threads(void);
 void test_parallel(void);
@@ -38,7 +39,7 @@ static const struct {
 	{ "sessions", test_sessions }, { "objects", test_objects }, { "import", test_import },
 	{ "persistence", test_persistence }, { "processes", test_processes }, { "crash", test_crash },
 	{ "sign", test_sign }, { "cipher", test_cipher }, { "profiles", test_profiles },
-	{ "config", test_config }, { "faults", test_faults }, { "threads", test_threads },
+	{ "config", test_config }, { "quirks", test_quirks }, { "faults", test_faults }, { "threads", test_threads },
 	{ "parallel", test_parallel },
 };
 

@@ -3,17 +3,19 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 static const struct make {
 	const char *name;
 	CK_KEY_TYPE key_type;
 	CK_MECHANISM_TYPE generate, digest, message, encrypt;
 	bool der, private_point;
+	CK_ULONG point_len;
 } makes[] = {
-	{ "sansec", 0x80000004, 0x80008001, 0x80008104, 0x80008103, 0x80008201, true, false },
-	{ "tass", 0x80000004, 0x80008001, 0x80008000, 0x80008100, 0x80008200, true, true },
-	{ "ibm", 0x80050002, 0x8005000A, 0x8005000B, 0x8005000F, 0x8005000D, false, false },
-	{ "luna", 0x80000016, 0x80000B20, 0x80000B21, 0x80000B22, 0, false, false },
+	{ "sansec", 0x80000004, 0x80008001, 0x80008104, 0x80008103, 0x80008201, true, false, 67 },
+	{ "tass", 0x80000004, 0x80008001, 0x80008000, 0x80008100, 0x80008200, true, true, 65 },
+	{ "ibm", 0x80050002, 0x8005000A, 0x8005000B, 0x8005000F, 0x8005000D, false, false, 67 },
+	{ "luna", 0x80000016, 0x80000B20, 0x80000B21, 0x80000B22, 0, false, false, 67 },
 };
 
 static void check_make(const struct make *make, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE public, CK_OBJECT_HANDLE private)
@@ -24,6 +26,9 @@ static void check_make(const struct make *make, CK_SESSION_HANDLE session, CK_OB
 	OK(p11->C_GetAttributeValue(session, private, &key_type, 1));
 	CHECK(type == make->key_type);
 	RV(make->private_point ? CKR_OK : CKR_ATTRIBUTE_TYPE_INVALID, p11->C_GetAttributeValue(session, private, &private_point, 1));
+	CK_ATTRIBUTE public_point = { CKA_EC_POINT, point, sizeof point };
+	OK(p11->C_GetAttributeValue(session, public, &public_point, 1));
+	CHECK(public_point.ulValueLen == make->point_len);
 	get_point(session, public, point);
 	openssl_e(point, "x", 1, e);
 	for (int by_message = 0; by_message < 2; by_message++) {
@@ -120,4 +125,67 @@ void test_config(void)
 	stop();
 	set_env("TERRACE_SOFTTOKEN_SLOTS", "many");
 	RV(CKR_ARGUMENTS_BAD, p11->C_Initialize(NULL));
+}
+
+static bool lists(CK_MECHANISM_TYPE wanted)
+{
+	CK_MECHANISM_TYPE list[64];
+	CK_ULONG count = 64;
+	OK(p11->C_GetMechanismList(0, list, &count));
+	for (CK_ULONG i = 0; i < count; i++)
+		if (list[i] == wanted)
+			return true;
+	return false;
+}
+
+// What a make may do besides its numbers.
+void test_quirks(void)
+{
+	static const char *const refused[] = {
+		"sign-input = digest\n", "login = once\n", "refused-attributes = value\n", "sign-delay-us = 60000001\n",
+	};
+	for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
+		write_file("softtoken.conf", refused[i]);
+		RV(CKR_ARGUMENTS_BAD, p11->C_Initialize(NULL));
+	}
+	write_file("softtoken.conf", "sign-input = message\nlogin = session\nrefused-attributes = extractable, derive\nsign-delay-us = 20000\n");
+	start();
+	init_token(0, "quirks");
+	CHECK(lists(SANSEC_MESSAGE_DER) && !lists(SANSEC_DIGEST_DER) && !lists(SANSEC_DIGEST_RAW));
+	CK_SESSION_HANDLE session = login(0);
+	struct pair pair = generate_pair(session, SANSEC_KEY_PAIR_GEN, true, "a");
+	CK_MECHANISM digest = { SANSEC_DIGEST_DER, NULL, 0 }, message = { SANSEC_MESSAGE_DER, NULL, 0 };
+	RV(CKR_MECHANISM_INVALID, p11->C_SignInit(session, &digest, pair.private));
+
+	uint8_t signature[72];
+	struct timespec before, after;
+	clock_gettime(CLOCK_MONOTONIC, &before);
+	sign(session, SANSEC_MESSAGE_DER, pair.private, "x", 1, signature);
+	clock_gettime(CLOCK_MONOTONIC, &after);
+	CHECK((after.tv_sec - before.tv_sec) * 1000000 + (after.tv_nsec - before.tv_nsec) / 1000 >= 20000);
+
+	CK_BBOOL no = CK_FALSE;
+	CK_ATTRIBUTE extractable = { CKA_EXTRACTABLE, &no, 1 };
+	CK_MECHANISM generate = { SANSEC_KEY_PAIR_GEN, NULL, 0 };
+	CK_OBJECT_HANDLE a, b;
+	RV(CKR_ATTRIBUTE_TYPE_INVALID, p11->C_GenerateKeyPair(session, &generate, NULL, 0, &extractable, 1, &a, &b));
+
+	// Another session of the same process has to log in for itself, by the right PIN.
+	CK_SESSION_HANDLE second = open_session(0, true);
+	CK_SESSION_INFO info;
+	OK(p11->C_GetSessionInfo(second, &info));
+	CHECK(info.state == CKS_RW_PUBLIC_SESSION);
+	CHECK(find_all(second, CKO_PRIVATE_KEY, "a", NULL, 0) == 0);
+	RV(CKR_KEY_HANDLE_INVALID, p11->C_SignInit(second, &message, pair.private));
+	RV(CKR_USER_NOT_LOGGED_IN, p11->C_GenerateKeyPair(second, &generate, NULL, 0, NULL, 0, &a, &b));
+	RV(CKR_PIN_INCORRECT, p11->C_Login(second, CKU_USER, (unsigned char *)"87654321", 8));
+	OK(p11->C_Login(second, CKU_USER, USER_PIN, USER_PIN_LEN));
+	RV(CKR_USER_ALREADY_LOGGED_IN, p11->C_Login(second, CKU_USER, USER_PIN, USER_PIN_LEN));
+	sign(second, SANSEC_MESSAGE_DER, pair.private, "x", 1, signature);
+	OK(p11->C_Logout(session));
+	RV(CKR_KEY_HANDLE_INVALID, p11->C_SignInit(second, &message, pair.private));
+	OK(p11->C_Login(session, CKU_USER, USER_PIN, USER_PIN_LEN));
+	CHECK(find_all(session, CKO_PRIVATE_KEY, "a", NULL, 0) == 1);
+	CHECK(find_all(second, CKO_PRIVATE_KEY, "a", NULL, 0) == 0);
+	stop();
 }

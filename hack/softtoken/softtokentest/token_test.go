@@ -111,8 +111,8 @@ func TestShippedConfigurationIsTheDefault(t *testing.T) {
 			config[key] = value
 		}
 	}
-	if len(config) != 28 {
-		t.Errorf("softtoken.conf documents %d keys, want 28", len(config))
+	if len(config) != 32 {
+		t.Errorf("softtoken.conf documents %d keys, want 32", len(config))
 	}
 	var lists [][]uint
 	for _, c := range []map[string]string{nil, config} {

@@ -65,6 +65,51 @@ static bool parse_numbers(const char *text, struct role_numbers *out)
 	return true;
 }
 
+// What the template of a private key can be made to refuse.
+static const struct {
+	const char *name;
+	CK_ATTRIBUTE_TYPE type;
+} refusable[] = {
+	{ "class", CKA_CLASS },           { "private", CKA_PRIVATE }, { "sensitive", CKA_SENSITIVE },
+	{ "extractable", CKA_EXTRACTABLE }, { "decrypt", CKA_DECRYPT }, { "unwrap", CKA_UNWRAP },
+	{ "derive", CKA_DERIVE },
+};
+
+enum { REFUSABLE = sizeof refusable / sizeof refusable[0] };
+
+// parse_refused reads "none" or names with commas between.
+static bool parse_refused(const char *text, unsigned *out)
+{
+	unsigned bits = 0;
+	char copy[256];
+	if (strlen(text) >= sizeof copy)
+		return false;
+	strcpy(copy, text);
+	if (strcmp(copy, "none") != 0) {
+		char *rest = NULL;
+		for (char *word = strtok_r(copy, ", \t", &rest); word != NULL; word = strtok_r(NULL, ", \t", &rest)) {
+			size_t i = 0;
+			while (i < REFUSABLE && strcmp(refusable[i].name, word) != 0)
+				i++;
+			if (i == REFUSABLE)
+				return false;
+			bits |= 1U << i;
+		}
+		if (bits == 0)
+			return false;
+	}
+	*out = bits;
+	return true;
+}
+
+bool config_refuses(const struct config *config, CK_ATTRIBUTE_TYPE type)
+{
+	for (size_t i = 0; i < REFUSABLE; i++)
+		if (refusable[i].type == type)
+			return config->profile.refused & 1U << i;
+	return false;
+}
+
 enum outcome { TAKEN, UNKNOWN_KEY, BAD_VALUE };
 
 static enum outcome set(struct config *config, const char *key, const char *value)
@@ -90,6 +135,14 @@ static enum outcome set(struct config *config, const char *key, const char *valu
 		ok = parse_choice(value, "true", "false", &profile->private_point);
 	else if (strcmp(key, "require-ec-params") == 0)
 		ok = parse_choice(value, "true", "false", &profile->require_ec_params);
+	else if (strcmp(key, "sign-input") == 0)
+		ok = parse_choice(value, "message", "any", &profile->message_only);
+	else if (strcmp(key, "login") == 0)
+		ok = parse_choice(value, "session", "token", &profile->session_login);
+	else if (strcmp(key, "refused-attributes") == 0)
+		ok = parse_refused(value, &profile->refused);
+	else if (strcmp(key, "sign-delay-us") == 0)
+		ok = parse_count(value, 0, LIMIT_DELAY_MS * 1000, &config->sign_delay_us);
 	else if (strcmp(key, "key-type.sm2") == 0) {
 		ok = parse_number(value, 1, 0xFFFFFFFF, &n);
 		if (ok)
@@ -110,6 +163,7 @@ static enum outcome set(struct config *config, const char *key, const char *valu
 static const char *const plain_keys[] = {
 	"slots", "pin-tries", "pin-iterations", "max-sessions", "signature-form", "cipher-form",
 	"ec-point-form", "private-key-ec-point", "require-ec-params", "key-type.sm2", "key-type.sm4",
+	"sign-input", "login", "refused-attributes", "sign-delay-us",
 };
 
 // environment returns the override of key: TERRACE_SOFTTOKEN_ and the key in
@@ -273,6 +327,9 @@ CK_RV config_load(struct config *config)
 	ok = ok && (data == NULL || apply_file(config, data, len, false)) && apply_environment(config) &&
 	     numbers_are_distinct(config);
 	OPENSSL_free(data);
+	if (config->profile.message_only)
+		for (int role = ROLE_SM2_SIGN_DIGEST; role <= ROLE_SM2_SIGN_DIGEST_DER; role++)
+			config->profile.roles[role].count = 0; // neither listed nor taken
 	return ok ? CKR_OK : CKR_ARGUMENTS_BAD;
 }
 

@@ -49,6 +49,9 @@ struct profile {
 	bool point_octet;       // CKA_EC_POINT as DER OCTET STRING, else 65 bare bytes
 	bool private_point;     // the private key has CKA_EC_POINT too
 	bool require_ec_params; // C_GenerateKeyPair refuses a template without them
+	bool message_only;      // no mechanism takes a digest, whatever the roles say
+	bool session_login;     // each session must log in, not only one of the process
+	unsigned refused;       // attributes that no template of a private key may hold, by their bits
 };
 
 struct config {
@@ -57,12 +60,15 @@ struct config {
 	unsigned pin_tries;
 	unsigned pin_iterations;
 	unsigned max_sessions;
+	unsigned sign_delay_us; // that each signature takes, beside its arithmetic
 	struct profile profile;
 };
 
 // config_load reads TERRACE_SOFTTOKEN_DIR, softtoken.conf in it, and the
 // environment's overrides. A refusal has been reported in one line.
 CK_RV config_load(struct config *config);
+// config_refuses says whether a private key's template may not hold an attribute.
+bool config_refuses(const struct config *config, CK_ATTRIBUTE_TYPE type);
 // config_role returns ROLE_NONE for a number that the profile does not know.
 enum role config_role(const struct config *config, CK_MECHANISM_TYPE number);
 

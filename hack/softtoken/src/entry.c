@@ -11,7 +11,7 @@ CK_RV entry_begin(CK_SESSION_HANDLE handle, enum direction direction, const CK_M
 		return module_leave(CKR_ARGUMENTS_BAD);
 	if (session->active[direction] != NULL)
 		return module_leave(CKR_OPERATION_ACTIVE);
-	struct object *object = slot_find(session->slot, key);
+	struct object *object = session_find(session, key);
 	if (object == NULL)
 		return module_leave(CKR_KEY_HANDLE_INVALID);
 	return module_leave(operation_new(&module->config, direction, mechanism, object, &session->active[direction]));

@@ -11,7 +11,7 @@ static CK_RV may_create(const struct session *session, const struct object *obje
 {
 	if (object->token && !session->writable)
 		return CKR_SESSION_READ_ONLY;
-	return slot_sees(session->slot, object) ? CKR_OK : CKR_USER_NOT_LOGGED_IN;
+	return !object->private || session_user(session) ? CKR_OK : CKR_USER_NOT_LOGGED_IN;
 }
 
 static CK_RV add(struct session *session, struct object *const *objects, size_t count)

@@ -11,7 +11,7 @@ CK_RV C_DestroyObject(CK_SESSION_HANDLE handle, CK_OBJECT_HANDLE object_handle)
 	CK_RV rv = module_enter_session(handle, &module, &session);
 	if (rv != CKR_OK)
 		return rv;
-	struct object *object = slot_find(session->slot, object_handle);
+	struct object *object = session_find(session, object_handle);
 	if (object == NULL)
 		return module_leave(CKR_OBJECT_HANDLE_INVALID);
 	if (object->token && !session->writable)
@@ -28,7 +28,7 @@ CK_RV C_GetObjectSize(CK_SESSION_HANDLE handle, CK_OBJECT_HANDLE object_handle, 
 	CK_RV rv = module_enter_session(handle, &module, &session);
 	if (rv != CKR_OK)
 		return rv;
-	const struct object *object = slot_find(session->slot, object_handle);
+	const struct object *object = session_find(session, object_handle);
 	if (object == NULL)
 		return module_leave(CKR_OBJECT_HANDLE_INVALID);
 	if (size == NULL)
@@ -65,7 +65,7 @@ CK_RV C_GetAttributeValue(CK_SESSION_HANDLE handle, CK_OBJECT_HANDLE object_hand
 	CK_RV rv = module_enter_session(handle, &module, &session);
 	if (rv != CKR_OK)
 		return rv;
-	const struct object *object = slot_find(session->slot, object_handle);
+	const struct object *object = session_find(session, object_handle);
 	if (object == NULL)
 		return module_leave(CKR_OBJECT_HANDLE_INVALID);
 	if (template == NULL || count == 0)
@@ -91,7 +91,7 @@ CK_RV C_SetAttributeValue(CK_SESSION_HANDLE handle, CK_OBJECT_HANDLE object_hand
 	CK_RV rv = module_enter_session(handle, &module, &session);
 	if (rv != CKR_OK)
 		return rv;
-	const struct object *object = slot_find(session->slot, object_handle);
+	const struct object *object = session_find(session, object_handle);
 	if (object == NULL)
 		return module_leave(CKR_OBJECT_HANDLE_INVALID);
 	if (object->token && !session->writable)
@@ -144,7 +144,7 @@ CK_RV C_FindObjectsInit(CK_SESSION_HANDLE handle, CK_ATTRIBUTE *template, CK_ULO
 	session->found = found;
 	session->finding = true;
 	for (size_t i = 0; i < slot->count; i++)
-		if (slot_sees(slot, slot->objects[i]) && matches(slot->objects[i], template, count))
+		if ((!slot->objects[i]->private || session_user(session)) && matches(slot->objects[i], template, count))
 			found[session->found_count++] = slot->objects[i]->handle;
 	return module_leave(CKR_OK);
 }

@@ -90,7 +90,11 @@ CK_RV C_Login(CK_SESSION_HANDLE handle, CK_USER_TYPE user, unsigned char *pin, C
 	session_count(slot, &all, &writable);
 	if (user == CKU_SO && all > writable)
 		return module_leave(CKR_SESSION_READ_ONLY_EXISTS);
-	rv = slot_login(slot, user, pin, pin_len);
+	// Where each session logs in, the PIN of a further one is checked as the first's was.
+	bool again = module->config.profile.session_login && slot->logged_in && slot->user == user && !session->proven;
+	rv = again ? slot_prove(slot, user, pin, pin_len) : slot_login(slot, user, pin, pin_len);
+	if (rv == CKR_OK)
+		session->proven = true;
 	if (rv == CKR_OK && user == CKU_USER)
 		rv = slot_refresh(slot); // reads the private objects
 	return module_leave(rv);

@@ -68,9 +68,10 @@ static CK_RV sign(CK_SESSION_HANDLE handle, bool whole, const uint8_t *in, CK_UL
 	session_take(session, DIRECTION_SIGN);
 	if (rv == CKR_OK) {
 		bool corrupt = module->fault.bad_signature;
-		unsigned delay = module->fault.delay_ms;
+		unsigned delay = module->fault.delay_ms, each = module->config.sign_delay_us;
 		module_work();
 		fault_delay(delay);
+		delay_us(each);
 		if (whole && operation_is_message(operation))
 			rv = operation_update(operation, in, len);
 		if (rv == CKR_OK)

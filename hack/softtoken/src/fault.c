@@ -69,7 +69,12 @@ void fault_check(struct fault *fault, const char *dir)
 
 void fault_delay(unsigned ms)
 {
-	struct timespec rest = { .tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000 };
-	if (ms > 0)
+	delay_us((uint64_t)ms * 1000);
+}
+
+void delay_us(uint64_t us)
+{
+	struct timespec rest = { .tv_sec = (time_t)(us / 1000000), .tv_nsec = (long)(us % 1000000) * 1000 };
+	if (us > 0)
 		nanosleep(&rest, NULL);
 }

@@ -4,6 +4,7 @@
 #define SOFTTOKEN_FAULT_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/stat.h>
 
 struct fault {
@@ -20,5 +21,7 @@ struct fault {
 // fault_check costs one stat while there is no such file.
 void fault_check(struct fault *fault, const char *dir);
 void fault_delay(unsigned ms);
+// delay_us rests: what a slow device does.
+void delay_us(uint64_t us);
 
 #endif

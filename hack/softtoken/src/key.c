@@ -136,7 +136,7 @@ CK_RV key_new(const struct config *config, enum key_kind kind, bool local, const
 	unsigned kind_bit = 1U << kind;
 	CK_RV rv = template_check(template, count);
 	for (CK_ULONG i = 0; rv == CKR_OK && i < count; i++)
-		if (!is_known(kind_bit, template[i].type))
+		if (!is_known(kind_bit, template[i].type) || (kind == KIND_SM2_PRIVATE && config_refuses(config, template[i].type)))
 			rv = CKR_ATTRIBUTE_TYPE_INVALID;
 	if (rv == CKR_OK)
 		rv = check_key(config, kind, template, count);

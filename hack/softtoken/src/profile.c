@@ -49,8 +49,7 @@ static const struct profile profiles[] = {
 			[ROLE_SM4_CBC_PAD] = NUMBERS1(0x8000010C),
 		},
 		.signature_der = true,
-		.point_octet = true,
-		.private_point = true,
+		.private_point = true, // both points bare: see README.md
 	},
 	{
 		.name = "ibm",

@@ -87,6 +87,7 @@ void session_cancel_private(const struct slot *slot)
 		struct session *session = table[i];
 		if (session == NULL || session->slot != slot)
 			continue;
+		session->proven = false;
 		for (int k = 0; k < DIRECTIONS; k++)
 			if (session->active[k] != NULL && session->active[k]->uses_private) {
 				operation_free(session->active[k]);
@@ -97,10 +98,22 @@ void session_cancel_private(const struct slot *slot)
 	}
 }
 
+bool session_user(const struct session *session)
+{
+	const struct slot *slot = session->slot;
+	return slot->logged_in && slot->user == CKU_USER && (session->proven || !slot->config->profile.session_login);
+}
+
+struct object *session_find(struct session *session, CK_OBJECT_HANDLE handle)
+{
+	struct object *object = slot_find(session->slot, handle);
+	return object != NULL && object->private && !session_user(session) ? NULL : object;
+}
+
 CK_STATE session_state(const struct session *session)
 {
 	const struct slot *slot = session->slot;
-	if (!slot->logged_in)
+	if (!slot->logged_in || (slot->user == CKU_USER && !session_user(session)))
 		return session->writable ? CKS_RW_PUBLIC_SESSION : CKS_RO_PUBLIC_SESSION;
 	if (slot->user == CKU_SO)
 		return CKS_RW_SO_FUNCTIONS;

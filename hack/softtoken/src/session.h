@@ -9,6 +9,7 @@ struct session {
 	CK_SESSION_HANDLE handle;
 	struct slot *slot;
 	bool writable;
+	bool proven; // C_Login succeeded in it
 	struct operation *active[DIRECTIONS];
 	bool finding;
 	CK_OBJECT_HANDLE *found; // what C_FindObjects has still to return
@@ -26,6 +27,11 @@ void session_close_slot(struct slot *slot);
 void session_count(const struct slot *slot, CK_ULONG *all, CK_ULONG *writable);
 // session_cancel_private ends what uses private objects: the login has ended.
 void session_cancel_private(const struct slot *slot);
+// session_user: the user is logged in, as far as this session is concerned.
+bool session_user(const struct session *session);
+// session_find returns NULL for an unknown handle and for a private object that
+// the login state hides from this session.
+struct object *session_find(struct session *session, CK_OBJECT_HANDLE handle);
 CK_STATE session_state(const struct session *session);
 
 // session_take hands the active operation to the caller, who runs it without the

@@ -141,6 +141,19 @@ CK_RV slot_login(struct slot *slot, CK_USER_TYPE user, const uint8_t *pin, size_
 	return CKR_OK;
 }
 
+CK_RV slot_prove(struct slot *slot, CK_USER_TYPE user, const uint8_t *pin, size_t pin_len)
+{
+	struct lock lock;
+	uint8_t master[MASTER_KEY];
+	CK_RV rv = take_exclusive(slot, &lock);
+	if (rv != CKR_OK)
+		return rv;
+	rv = token_unlock(slot->config, slot->dir, user, pin, pin_len, master);
+	lock_release(&lock);
+	OPENSSL_cleanse(master, sizeof master);
+	return rv;
+}
+
 void slot_logout(struct slot *slot)
 {
 	slot_remove_if(slot, is_private, NULL);

@@ -36,6 +36,8 @@ CK_RV slot_reset(struct slot *slot, const uint8_t label[TOKEN_LABEL], const uint
 CK_RV slot_token(struct slot *slot, struct token *token);
 
 CK_RV slot_login(struct slot *slot, CK_USER_TYPE user, const uint8_t *pin, size_t pin_len);
+// slot_prove checks the PIN of a user who is logged in already.
+CK_RV slot_prove(struct slot *slot, CK_USER_TYPE user, const uint8_t *pin, size_t pin_len);
 // slot_logout drops the master key and every private object.
 void slot_logout(struct slot *slot);
 CK_RV slot_init_pin(struct slot *slot, const uint8_t *pin, size_t pin_len);
