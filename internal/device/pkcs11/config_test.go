@@ -15,7 +15,7 @@ func TestLookup(t *testing.T) {
 		}
 	}
 	_, err := Lookup("sansec")
-	if err == nil || !strings.Contains(err.Error(), "IBM, Luna, Sansec, TASS") {
+	if err == nil || !strings.Contains(err.Error(), "IBM, IBM-Message, Luna, Luna-Message, Sansec, Sansec-Message, TASS, TASS-Message") {
 		t.Errorf("Lookup of an unknown name: %v, want an error that lists the known ones", err)
 	}
 }

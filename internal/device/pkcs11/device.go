@@ -28,6 +28,8 @@ type Device struct {
 	module *module
 	conn   *connection
 	info   device.Info
+	// withheld of the permits are of no use now: the token has no more sessions.
+	withheld int
 }
 
 var _ device.Device = (*Device)(nil)
@@ -146,6 +148,7 @@ func (d *Device) Close() error {
 		return nil
 	}
 	d.closed = true
+	d.giveBack()
 	module, conn := d.module, d.conn
 	d.conn = nil
 	d.mu.Unlock()

@@ -85,38 +85,49 @@ func tokenFlags(t testing.TB, m *pkcs11.Ctx, slot uint) uint {
 	return info.Flags
 }
 
+// TestConformance runs the suite on every maker's token, by digest and, where the
+// token takes nothing else, by message, and on tokens with a temper of their own.
 func TestConformance(t *testing.T) {
+	type run struct {
+		options     tokenOptions
+		profile     Profile
+		maxSessions int
+	}
 	profile := func(name string, change func(*Profile)) Profile {
 		p := Profiles()[name]
+		if p.Name == "" {
+			t.Fatalf("no profile %q", name)
+		}
 		if change != nil {
 			change(&p)
 		}
 		return p
 	}
-	for name, tc := range map[string]struct {
-		options     tokenOptions
-		profile     Profile
-		maxSessions int
-	}{
-		"Sansec": {tokenOptions{profile: "sansec"}, profile("Sansec", nil), 0},
-		"TASS":   {tokenOptions{profile: "tass"}, profile("TASS", nil), 0},
-		"IBM":    {tokenOptions{profile: "ibm"}, profile("IBM", nil), 0},
-		"Luna":   {tokenOptions{profile: "luna"}, profile("Luna", nil), 0},
+	runs := map[string]run{
 		"digest, raw signature, bare point": {
 			tokenOptions{profile: "sansec", pointForm: "bare"},
 			profile("Sansec", func(p *Profile) { p.Sign, p.Signature, p.Point = 0x80008105, RawSignature, BarePoint }), 0,
 		},
 		"message, raw signature": {
 			tokenOptions{profile: "sansec"},
-			profile("Sansec", func(p *Profile) { p.Sign, p.Input, p.Signature = 0x80008102, Message, RawSignature }), 0,
+			profile("Sansec-Message", func(p *Profile) { p.Sign, p.Signature = 0x80008102, RawSignature }), 0,
 		},
 		"message, DER signature, octet string point, one session": {
 			tokenOptions{profile: "sansec"},
-			profile("Sansec", func(p *Profile) {
-				p.Sign, p.Input, p.Signature, p.Point = 0x80008103, Message, DERSignature, OctetStringPoint
-			}), 1,
+			profile("Sansec-Message", func(p *Profile) { p.Signature, p.Point = DERSignature, OctetStringPoint }), 1,
 		},
-	} {
+		"each session logs in, few sessions, attributes refused": {
+			tokenOptions{profile: "luna", login: "session", maxSessions: "6",
+				refused: "class, private, sensitive, extractable, decrypt, unwrap, derive"},
+			profile("Luna", nil), 4,
+		},
+	}
+	for _, maker := range []string{"Sansec", "TASS", "IBM", "Luna"} {
+		played := strings.ToLower(maker)
+		runs[maker] = run{tokenOptions{profile: played}, profile(maker, nil), 0}
+		runs[maker+", message only"] = run{tokenOptions{profile: played, signInput: "message"}, profile(maker+messageSuffix, nil), 0}
+	}
+	for name, tc := range runs {
 		t.Run(name, func(t *testing.T) {
 			token := newToken(t, tc.options)
 			devicetest.Device(t, func(t *testing.T) device.Device {
@@ -130,6 +141,57 @@ func TestConformance(t *testing.T) {
 				return d
 			})
 		})
+	}
+}
+
+// TestMakersDiffer: what fits one maker's token is refused by another's, so that
+// the runs above prove something of the profiles.
+func TestMakersDiffer(t *testing.T) {
+	for name, tc := range map[string]struct {
+		options tokenOptions
+		profile string
+	}{
+		"digest on a token that hashes itself": {tokenOptions{profile: "tass", signInput: "message"}, "TASS"},
+		"TASS on Luna":                         {tokenOptions{profile: "luna"}, "TASS"},
+		"Luna on IBM":                          {tokenOptions{profile: "ibm"}, "Luna"},
+		"Sansec on TASS":                       {tokenOptions{profile: "tass"}, "Sansec"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := openToken(t, newToken(t, tc.options), func(c *Config) { c.Profile = Profiles()[tc.profile] })
+			err := d.SelfTest(t.Context())
+			if err == nil || errors.Is(err, device.ErrUnavailable) || !strings.Contains(err.Error(), "CKR_MECHANISM_INVALID") {
+				t.Errorf("SelfTest: %v, want CKR_MECHANISM_INVALID, which is no outage", err)
+			}
+		})
+	}
+}
+
+// TestFewerSessions: a token with fewer sessions than MaxSessions serves everybody
+// with those that it has.
+func TestFewerSessions(t *testing.T) {
+	d := openToken(t, newToken(t, tokenOptions{maxSessions: "2", signDelay: "2000"}), nil)
+	key := mustKey(t, d, "ca")
+	var wg sync.WaitGroup
+	start := make(chan struct{})
+	for range 8 {
+		wg.Go(func() {
+			<-start
+			for range 5 {
+				mustSign(t, key)
+			}
+		})
+	}
+	close(start)
+	wg.Wait()
+	m, slot := raw(t, d)
+	if err := m.CloseAllSessions(slot); err != nil { // the permits come back with the next connection
+		t.Fatal(err)
+	}
+	mustSign(t, key)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.withheld != 0 || len(d.permits) != 0 {
+		t.Errorf("%d of %d permits are withheld at rest on a fresh connection", d.withheld, len(d.permits))
 	}
 }
 

@@ -126,33 +126,9 @@ func (d *Device) generateOnce(s *session, label string, id []byte) (keyPair, err
 // If we die before that, Key reports the two until an operator removes one.
 func (d *Device) generate(s *session, label string, id []byte) (keyPair, error) {
 	m := s.conn.module.ctx
-	public, private, err := m.GenerateKeyPair(s.handle,
-		[]*pkcs11.Mechanism{pkcs11.NewMechanism(d.cfg.Profile.KeyPairGen, nil)},
-		[]*pkcs11.Attribute{
-			pkcs11.NewAttribute(pkcs11.CKA_CLASS, pkcs11.CKO_PUBLIC_KEY),
-			pkcs11.NewAttribute(pkcs11.CKA_KEY_TYPE, d.cfg.Profile.KeyType),
-			pkcs11.NewAttribute(pkcs11.CKA_TOKEN, true),
-			pkcs11.NewAttribute(pkcs11.CKA_LABEL, label),
-			pkcs11.NewAttribute(pkcs11.CKA_ID, id),
-			pkcs11.NewAttribute(pkcs11.CKA_EC_PARAMS, sm2Params),
-			pkcs11.NewAttribute(pkcs11.CKA_VERIFY, true),
-		},
-		[]*pkcs11.Attribute{
-			pkcs11.NewAttribute(pkcs11.CKA_CLASS, pkcs11.CKO_PRIVATE_KEY),
-			pkcs11.NewAttribute(pkcs11.CKA_KEY_TYPE, d.cfg.Profile.KeyType),
-			pkcs11.NewAttribute(pkcs11.CKA_TOKEN, true),
-			pkcs11.NewAttribute(pkcs11.CKA_LABEL, label),
-			pkcs11.NewAttribute(pkcs11.CKA_ID, id),
-			pkcs11.NewAttribute(pkcs11.CKA_PRIVATE, true),
-			pkcs11.NewAttribute(pkcs11.CKA_SENSITIVE, true),
-			pkcs11.NewAttribute(pkcs11.CKA_EXTRACTABLE, false),
-			pkcs11.NewAttribute(pkcs11.CKA_SIGN, true),
-			pkcs11.NewAttribute(pkcs11.CKA_DECRYPT, false),
-			pkcs11.NewAttribute(pkcs11.CKA_UNWRAP, false),
-			pkcs11.NewAttribute(pkcs11.CKA_DERIVE, false),
-		})
+	public, private, err := s.generatePair(d.cfg.Profile, keyTemplate{label: label, id: id, token: true, sign: true})
 	if err != nil {
-		return keyPair{}, fmt.Errorf("C_GenerateKeyPair by mechanism %#x: %w", d.cfg.Profile.KeyPairGen, err)
+		return keyPair{}, err
 	}
 	handles, err := s.search(privateKeys(label))
 	if err != nil {

@@ -175,3 +175,20 @@ func TestTwoProcesses(t *testing.T) {
 		}
 	}
 }
+
+// TestPlainTemplate: a module that refuses what a template says of a private key
+// gets a shorter one, and the key is as well protected.
+func TestPlainTemplate(t *testing.T) {
+	d := openToken(t, newToken(t, tokenOptions{refused: "extractable, derive"}), nil)
+	mustSign(t, mustKey(t, d, "ca"))
+	err := d.with(t.Context(), func(s *session) error {
+		pair, err := d.find(s, "ca")
+		if err == nil && s.givesAway(pair.private) {
+			t.Error("the key can be read out")
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -93,13 +93,21 @@ func (p Profile) Validate() error {
 	return nil
 }
 
-// Profiles returns the built-in profiles by name, numbers as in gm-formats §6.2.
-// The tests prove each against the software token that plays it; the makers' own
-// devices were not at hand. A profile that differs is a value of the caller's.
+// messageSuffix marks the variant of a maker's profile that signs whole messages.
+const messageSuffix = "-Message"
+
+// Profiles returns the built-in profiles by name, numbers as in gm-formats §6.2:
+// each of the four makers as it is preferred, and with "-Message" behind its name
+// for a module whose digest mechanism is missing or switched off. The tests prove
+// each against the software token that plays it; the makers' own devices were not
+// at hand. A profile that differs is a value of the caller's.
 func Profiles() map[string]Profile {
 	profiles := map[string]Profile{}
-	for _, p := range []Profile{
-		{ // 三未信安, numbers of its swpkcs11.h
+	for _, p := range []struct {
+		Profile
+		message uint // takes whole messages, Z under the default ID
+	}{
+		{Profile{ // 三未信安, numbers of its swpkcs11.h
 			Name:       "Sansec",
 			KeyType:    0x80000004,
 			KeyPairGen: 0x80008001,
@@ -109,8 +117,8 @@ func Profiles() map[string]Profile {
 			Point:      AutoPoint,
 			Decrypt:    0x80008201,
 			Cipher:     DERCipher,
-		},
-		{ // 江南天安
+		}, 0x80008103},
+		{Profile{ // 江南天安
 			Name:       "TASS",
 			KeyType:    0x80000004,
 			KeyPairGen: 0x80008001,
@@ -120,8 +128,8 @@ func Profiles() map[string]Profile {
 			Point:      AutoPoint,
 			Decrypt:    0x80008200,
 			Cipher:     RawCipher,
-		},
-		{ // EP11 and ICSF, also as other makers imitate them
+		}, 0x80008100},
+		{Profile{ // EP11 and ICSF, also as other makers imitate them
 			Name:       "IBM",
 			KeyType:    0x80050002,
 			KeyPairGen: 0x8005000a,
@@ -131,8 +139,8 @@ func Profiles() map[string]Profile {
 			Point:      AutoPoint,
 			Decrypt:    0x8005000d,
 			Cipher:     RawCipher,
-		},
-		{ // Thales; no SM2 decryption
+		}, 0x8005000c},
+		{Profile{ // Thales; no SM2 decryption
 			Name:       "Luna",
 			KeyType:    0x80000016,
 			KeyPairGen: 0x80000b20,
@@ -140,9 +148,13 @@ func Profiles() map[string]Profile {
 			Input:      Digest,
 			Signature:  AutoSignature,
 			Point:      AutoPoint,
-		},
+		}, 0x80000b22},
 	} {
-		profiles[p.Name] = p
+		profiles[p.Name] = p.Profile
+		variant := p.Profile
+		variant.Name += messageSuffix
+		variant.Sign, variant.Input = p.message, Message
+		profiles[variant.Name] = variant
 	}
 	return profiles
 }

@@ -82,6 +82,7 @@ func (d *Device) drop(c *connection) {
 	d.mu.Lock()
 	if d.conn == c {
 		d.conn = nil
+		d.giveBack()
 	}
 	d.mu.Unlock()
 	c.close()
@@ -108,21 +109,47 @@ func (d *Device) acquire(ctx context.Context) (*session, *connection, error) {
 	if d.isClosed() { // a hung call may hold every permit
 		return nil, nil, errClosed
 	}
-	select {
-	case d.permits <- struct{}{}:
-	case <-ctx.Done():
-		return nil, nil, ctx.Err()
-	}
-	conn, err := d.connect()
-	var s *session
-	if err == nil {
-		s, err = d.open(conn)
-	}
-	if err != nil {
+	for {
+		select {
+		case d.permits <- struct{}{}:
+		case <-ctx.Done():
+			return nil, nil, ctx.Err()
+		}
+		conn, err := d.connect()
+		var s *session
+		if err == nil {
+			s, err = d.open(conn)
+		}
+		if err == nil {
+			return s, conn, nil
+		}
+		if errors.Is(err, pkcs11.Error(pkcs11.CKR_SESSION_COUNT)) && d.withhold() {
+			continue // wait for a session of ours
+		}
 		<-d.permits
 		return nil, conn, err
 	}
-	return s, conn, nil
+}
+
+// withhold keeps the caller's permit for good when another one is in use: the
+// token gives fewer sessions than Config.MaxSessions, so that many are no use. It
+// is given back with the next connection, for the token may have been busy
+// with another program's sessions.
+func (d *Device) withhold() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed || len(d.permits)-d.withheld <= 1 {
+		return false
+	}
+	d.withheld++
+	return true
+}
+
+// giveBack returns the permits that were withheld. The caller holds d.mu.
+func (d *Device) giveBack() {
+	for ; d.withheld > 0; d.withheld-- {
+		<-d.permits
+	}
 }
 
 // open takes an idle session or opens one.

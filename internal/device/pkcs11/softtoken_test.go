@@ -12,7 +12,11 @@ import (
 )
 
 // tokenOptions are settings of hack/softtoken; empty ones keep its defaults.
-type tokenOptions struct{ profile, pointForm, pinTries string }
+type tokenOptions struct {
+	profile, pointForm, pinTries string
+	signInput, login, refused    string
+	maxSessions, signDelay       string
+}
 
 type testToken struct{ ModulePath, Dir, Label, PIN string }
 
@@ -51,11 +55,17 @@ func newToken(t testing.TB, o tokenOptions) testToken {
 	}
 	dir := filepath.Join(t.TempDir(), "token")
 	for name, value := range map[string]string{
-		"DIR":            dir,
-		"PROFILE":        o.profile,
-		"EC_POINT_FORM":  o.pointForm,
-		"PIN_TRIES":      o.pinTries,
-		"PIN_ITERATIONS": "1000", // the least that it takes
+		"DIR":           dir,
+		"PROFILE":       o.profile,
+		"EC_POINT_FORM": o.pointForm,
+		"PIN_TRIES":     o.pinTries,
+		"SIGN_INPUT":    o.signInput,
+		"LOGIN":         o.login,
+		"MAX_SESSIONS":  o.maxSessions,
+		"SIGN_DELAY_US": o.signDelay,
+
+		"REFUSED_ATTRIBUTES": o.refused,
+		"PIN_ITERATIONS":     "1000", // the least that it takes
 	} {
 		t.Setenv("TERRACE_SOFTTOKEN_"+name, value) // an empty one counts as not set
 	}
