@@ -76,6 +76,11 @@ touched; on a ledger it takes over, so give it one of its own.`,
 		if err != nil {
 			return bench.Result{}, err
 		}
+		if o.module != "" {
+			if err := s.MeasureDevice(ctx, &raw); err != nil {
+				return bench.Result{}, err
+			}
+		}
 		return s.Issue(ctx, l.n, l.batch, l.callers, raw)
 	})
 	add("lookup", "Read the status of certificates by serial number", benchLoad{n: 100000, callers: 8}, func(ctx context.Context, s *bench.Stage, l benchLoad) (bench.Result, error) {

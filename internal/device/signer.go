@@ -55,6 +55,8 @@ type Signer struct {
 	public *ecdsa.PublicKey
 	za     []byte
 	sign   SignFunc
+	// parallel signatures keep the device busy; 0: not said.
+	parallel int
 }
 
 var _ crypto.MessageSigner = (*Signer)(nil)
@@ -70,6 +72,23 @@ func NewSigner(label string, public *ecdsa.PublicKey, sign SignFunc) (*Signer, e
 		return nil, fmt.Errorf("key %q: compute Z: %w", label, err)
 	}
 	return &Signer{label: label, public: public, za: za, sign: sign}, nil
+}
+
+// WithParallel says how many signatures at once keep the device busy, and
+// returns s. A device with n sessions that works elsewhere than on this
+// machine's cores gives its rate only to n callers.
+func (s *Signer) WithParallel(n int) *Signer {
+	s.parallel = n
+	return s
+}
+
+// Parallel is how many signatures by key are worth asking for at once: what
+// its device said, or 0 when it said nothing and this machine's cores decide.
+func Parallel(key crypto.Signer) int {
+	if s, ok := key.(*Signer); ok {
+		return s.parallel
+	}
+	return 0
 }
 
 // Public returns the *ecdsa.PublicKey on sm2.P256().

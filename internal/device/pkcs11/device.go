@@ -190,7 +190,7 @@ func (d *Device) finish(m *module) error {
 // signer returns the key's signer. It outlives connections: the handle is found
 // again by label, and the public key must still be the same.
 func (d *Device) signer(label string, public *ecdsa.PublicKey) (*device.Signer, error) {
-	return device.NewSigner(label, public, func(digest, message []byte) ([]byte, error) {
+	signer, err := device.NewSigner(label, public, func(digest, message []byte) ([]byte, error) {
 		input := digest
 		if d.cfg.Profile.Input == Message {
 			input = message
@@ -221,4 +221,8 @@ func (d *Device) signer(label string, public *ecdsa.PublicKey) (*device.Signer, 
 		}
 		return toDER(sig, d.cfg.Profile.Signature)
 	})
+	if err != nil {
+		return nil, err
+	}
+	return signer.WithParallel(d.cfg.MaxSessions), nil
 }
