@@ -52,6 +52,28 @@ func (r *Registry) Get(name string) (Device, error) {
 	return nil, fmt.Errorf("crypto device %s is not open in this process: %w", name, ErrUnavailable)
 }
 
+// Own returns the device of a name without the standby that a Group adds to it.
+func (r *Registry) Own(name string) (Device, error) {
+	d, err := r.Get(name)
+	if g, ok := d.(*Group); ok {
+		return g.Own()
+	}
+	return d, err
+}
+
+// Members says how the members of each device do that is a Group, by its name.
+func (r *Registry) Members() map[string][]MemberState {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	all := map[string][]MemberState{}
+	for name, d := range r.devices {
+		if g, ok := d.(*Group); ok {
+			all[name] = g.Members()
+		}
+	}
+	return all
+}
+
 // Key returns the key under label in the device of a name.
 func (r *Registry) Key(ctx context.Context, name, label string) (crypto.MessageSigner, error) {
 	d, err := r.Get(name)
