@@ -25,8 +25,15 @@ func checkCryptoDevice(ctx context.Context, d *deletion, obj client.Object) (obj
 	if err != nil {
 		return o, err
 	}
-	return o, d.eachValidationService(ctx, obj.GetNamespace(), func(v *pkiv1.ValidationService) bool {
+	err = d.eachValidationService(ctx, obj.GetNamespace(), func(v *pkiv1.ValidationService) bool {
 		return v.Spec.DeviceRef != nil && v.Spec.DeviceRef.Name == obj.GetName() && o.add(named("ValidationService", v))
+	})
+	if err != nil {
+		return o, err
+	}
+	return o, d.eachDevice(ctx, obj.GetNamespace(), func(other *pkiv1.CryptoDevice) bool {
+		standby := other.Spec.StandbyRef
+		return standby != nil && standby.Name == obj.GetName() && other.GetName() != obj.GetName() && o.add(named("CryptoDevice", other))
 	})
 }
 

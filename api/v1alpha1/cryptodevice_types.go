@@ -4,13 +4,19 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 // Conditions of a CryptoDevice besides Ready.
 const (
-	// ConditionReachable: the token or keystore could be opened and logged in to.
-	// Reasons: Succeeded, ModuleNotAllowed, ReferenceNotFound, DeviceUnavailable,
-	// PINRefused, PINLastTry, ProfileUnknown.
+	// ConditionReachable: the token or keystore could be opened and logged in to, or
+	// its standby works in its place. Reasons: Succeeded, StandbyActive,
+	// ModuleNotAllowed, ReferenceNotFound, DeviceUnavailable, PINRefused, PINLastTry,
+	// ProfileUnknown.
 	ConditionReachable = "Reachable"
 	// ConditionSelfTestPassed: a signature of a test key verified.
 	// Reasons: Succeeded, SelfTestFailed.
 	ConditionSelfTestPassed = "SelfTestPassed"
+	// ConditionRedundant: spec.standbyRef is set, both devices work, and each key in
+	// use is the same in both. Without it the device works, but one failure stops
+	// it; Ready does not wait for it. Reasons: Succeeded, DeviceUnavailable,
+	// KeyMissing, KeyDiffers.
+	ConditionRedundant = "Redundant"
 )
 
 // Reasons of a CryptoDevice.
@@ -20,6 +26,8 @@ const (
 	ReasonPINLastTry       = "PINLastTry"
 	ReasonProfileUnknown   = "ProfileUnknown"
 	ReasonSelfTestFailed   = "SelfTestFailed"
+	ReasonStandbyActive    = "StandbyActive"
+	ReasonKeyDiffers       = "KeyDiffers"
 )
 
 // CryptoDevice (密码机) is a crypto device that makes and holds SM2 keys.
@@ -30,8 +38,10 @@ const (
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="Label",type=string,JSONPath=`.status.label`
+// +kubebuilder:printcolumn:name="Redundant",type=string,JSONPath=`.status.conditions[?(@.type=="Redundant")].status`
 // +kubebuilder:printcolumn:name="Serial",type=string,JSONPath=`.status.serialNumber`,priority=1
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:validation:XValidation:rule="!has(self.spec.standbyRef) || self.spec.standbyRef.name != self.metadata.name",message="standbyRef names this device itself; name the other device that holds the same keys"
 type CryptoDevice struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
@@ -55,6 +65,12 @@ type CryptoDeviceSpec struct {
 	// +kubebuilder:default=Protect
 	// +kubebuilder:validation:Enum=Protect;Orphan
 	DeletionPolicy DeletionPolicy `json:"deletionPolicy,omitempty"`
+	// standbyRef names the CryptoDevice of this namespace that holds the same keys
+	// under the same labels, brought there by the maker's tools (cloning, backup and
+	// restore), and signs when this one cannot. Keys are made in this one alone, and
+	// only while the standby answers. Each of the two may be the other's.
+	// +optional
+	StandbyRef *LocalObjectReference `json:"standbyRef,omitempty"`
 	// software is a keystore file of the process, for development.
 	// +optional
 	Software *SoftwareDevice `json:"software,omitempty"`

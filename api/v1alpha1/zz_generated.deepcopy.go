@@ -739,6 +739,11 @@ func (in *CryptoDeviceSpec) DeepCopyInto(out *CryptoDeviceSpec) {
 		*out = new(LocalObjectReference)
 		**out = **in
 	}
+	if in.StandbyRef != nil {
+		in, out := &in.StandbyRef, &out.StandbyRef
+		*out = new(LocalObjectReference)
+		**out = **in
+	}
 	if in.Software != nil {
 		in, out := &in.Software, &out.Software
 		*out = new(SoftwareDevice)

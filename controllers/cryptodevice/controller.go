@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -74,8 +75,18 @@ func (r *Reconciler) Reconcile(ctx context.Context, obj *pkiv1.CryptoDevice) (ct
 	}
 	// One that is held is opened all the same: after a restart the CRLs need it.
 	result, err := step.Run(ctx, r.Client, obj, checkInterval, append([]step.Step{
-		{Condition: pkiv1.ConditionReachable, Do: func(ctx context.Context) error { return r.ensureOpen(ctx, name, obj) }},
-		{Condition: pkiv1.ConditionSelfTestPassed, Do: func(ctx context.Context) error { return r.selfTest(ctx, name) }}}, guarded.Held...)...)
+		{Condition: pkiv1.ConditionReachable, Do: func(ctx context.Context) error {
+			err := r.ensureOpen(ctx, name, obj)
+			if why := (*step.Succeeded)(nil); err != nil && !errors.As(err, &why) {
+				setRedundant(obj, metav1.ConditionFalse, pkiv1.ReasonDeviceUnavailable, "neither device works")
+			}
+			return err
+		}},
+		{Condition: pkiv1.ConditionSelfTestPassed, Do: func(ctx context.Context) error {
+			err := r.selfTest(ctx, name)
+			r.checkRedundant(ctx, name, obj)
+			return err
+		}}}, guarded.Held...)...)
 	r.measure(name, obj)
 	return result, err
 }
@@ -112,14 +123,18 @@ func (r *Reconciler) ensureOpen(ctx context.Context, name string, obj *pkiv1.Cry
 	if !ok || len(value) == 0 {
 		return step.Waiting(pkiv1.ReasonReferenceNotFound, "Secret %q has no key %q", ref.Name, ref.Key)
 	}
+	open := func() (device.Device, error) { return r.Open(ctx, name, obj.Spec, value) }
 	if obj.Status.RefusedPINResourceVersion == secret.ResourceVersion {
-		return step.Stalled(pkiv1.ReasonPINRefused, "the device refused the PIN of Secret %q; it is not tried again until the Secret changes", ref.Name)
+		if obj.Spec.StandbyRef == nil {
+			return step.Stalled(pkiv1.ReasonPINRefused, "the device refused the PIN of Secret %q; it is not tried again until the Secret changes", ref.Name)
+		}
+		// Another process knows of it, and the standby does not need that PIN.
+		open = func() (device.Device, error) { return nil, &device.PINError{Device: name} }
 	}
-	info, err := r.openOnce(ctx, name, obj, fmt.Sprintf("%s/%d/%s", obj.UID, obj.Generation, secret.ResourceVersion), value)
+	info, err := r.openOnce(ctx, name, obj, fmt.Sprintf("%s/%d/%s", obj.UID, obj.Generation, secret.ResourceVersion), open)
 	if err == nil {
 		obj.Status.Label, obj.Status.SerialNumber, obj.Status.Model = info.Label, info.SerialNumber, info.Model
-		obj.Status.RefusedPINResourceVersion = ""
-		return nil
+		return r.whoWorks(name, obj, secret.ResourceVersion)
 	}
 	var pin *device.PINError
 	switch {
@@ -140,7 +155,7 @@ func (r *Reconciler) ensureOpen(ctx context.Context, name string, obj *pkiv1.Cry
 // openOnce opens the device unless it is open from the same object and secret.
 // A device that works is replaced only by one that was reached: a mistyped PIN
 // must not take the CA down.
-func (r *Reconciler) openOnce(ctx context.Context, name string, obj *pkiv1.CryptoDevice, version string, secret []byte) (device.Info, error) {
+func (r *Reconciler) openOnce(ctx context.Context, name string, obj *pkiv1.CryptoDevice, version string, open func() (device.Device, error)) (device.Info, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.open[name] == version {
@@ -148,21 +163,28 @@ func (r *Reconciler) openOnce(ctx context.Context, name string, obj *pkiv1.Crypt
 		if err != nil {
 			return device.Info{}, err
 		}
-		return dev.Info(ctx)
+		return infoOf(ctx, dev)
 	}
-	dev, err := r.Open(ctx, name, obj.Spec, secret)
-	if err != nil {
-		return device.Info{}, err
+	own, openErr := open()
+	if openErr != nil && obj.Spec.StandbyRef == nil {
+		return device.Info{}, openErr
 	}
-	info, err := dev.Info(ctx)
+	group := r.group(name, obj, own, openErr)
+	info, err := infoOf(ctx, group)
+	if first := group.Members()[0].Err; err == nil && first != nil && r.firstWorks(name) {
+		err = first // a standby that answers is no reason to give up the first one
+	}
 	if err != nil {
-		return info, errors.Join(err, dev.Close())
+		return info, errors.Join(err, group.Close())
 	}
 	if r.open == nil {
 		r.open = map[string]string{}
 	}
-	r.open[name] = version
-	if err := r.Devices.Put(name, dev); err != nil {
+	delete(r.open, name) // what could not be opened is opened again next time, unless its PIN is to blame
+	if pin := (*device.PINError)(nil); openErr == nil || errors.As(openErr, &pin) {
+		r.open[name] = version
+	}
+	if err := r.Devices.Put(name, group); err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "close the device that was replaced")
 	}
 	return info, nil

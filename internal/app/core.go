@@ -63,6 +63,7 @@ func openCore(ctx context.Context, c Core) (*core, error) {
 	}
 	k.desk = issuing.NewDesk(k.authorities)
 	k.reachable = cryptodevice.NewReachable(metrics.Registry)
+	metrics.Registry.MustRegister(cryptodevice.Collector{Devices: k.devices})
 	return k, nil
 }
 
