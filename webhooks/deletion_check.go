@@ -31,9 +31,12 @@ func checkCryptoDevice(ctx context.Context, d *deletion, obj client.Object) (obj
 	if err != nil {
 		return o, err
 	}
+	// Of two that stand by for each other either may go first, or none could.
+	own := obj.(*pkiv1.CryptoDevice).Spec.StandbyRef
 	return o, d.eachDevice(ctx, obj.GetNamespace(), func(other *pkiv1.CryptoDevice) bool {
 		standby := other.Spec.StandbyRef
-		return standby != nil && standby.Name == obj.GetName() && other.GetName() != obj.GetName() && o.add(named("CryptoDevice", other))
+		mutual := own != nil && own.Name == other.Name
+		return standby != nil && standby.Name == obj.GetName() && !mutual && o.add(named("CryptoDevice", other))
 	})
 }
 

@@ -38,6 +38,12 @@ func tier(ns, name string, above *pkiv1.NamespacedReference) *pkiv1.Tier {
 	return t
 }
 
+// standbyOf gives a device a standby.
+func standbyOf(d *pkiv1.CryptoDevice, name string) *pkiv1.CryptoDevice {
+	d.Spec.StandbyRef = &pkiv1.LocalObjectReference{Name: name}
+	return d
+}
+
 func device(ns, name, pin, tier string) *pkiv1.CryptoDevice {
 	d := &pkiv1.CryptoDevice{ObjectMeta: meta(ns, name), Spec: pkiv1.CryptoDeviceSpec{Software: &pkiv1.SoftwareDevice{PasswordSecretRef: secretKey(pin)}}}
 	if tier != "" {

@@ -147,6 +147,8 @@ func TestDeletionOfWhatIsUsed(t *testing.T) {
 		business(ns, "city", pkiv1.BusinessCAIssuer{BusinessCARef: local("province")}),
 		business(ns, "leaf", pkiv1.BusinessCAIssuer{BusinessCARef: local("city")}),
 		named(profile(ns, "DigitalSignature"), "allowed"), named(profile(ns, "DigitalSignature"), "asked"), named(profile(ns, "DigitalSignature"), "free"),
+		standbyOf(device(ns, "first", "other-pin", ""), "standby"), device(ns, "standby", "other-pin", ""),
+		standbyOf(device(ns, "twin-a", "other-pin", ""), "twin-b"), standbyOf(device(ns, "twin-b", "other-pin", ""), "twin-a"),
 		ra(ns, "ra", "leaf"), ra(ns, "idle", "leaf"),
 		asks(request(ns, "waiting", []byte("csr")), "ra", "", "identity", nil),
 		asks(request(ns, "done", []byte("csr")), "idle", "", "old-identity", ready("True", "Succeeded")),
@@ -160,6 +162,8 @@ func TestDeletionOfWhatIsUsed(t *testing.T) {
 	}{
 		"device of CAs":                  {device(ns, "hsm", "", ""), []string{`CryptoDevice "hsm" is in use by IndustryCA "industry", BusinessCA "city"`, `BusinessCA "province"`, "keys stay"}},
 		"device of a responder":          {device(ns, "responder", "", ""), []string{`ValidationService "unused", ValidationService "validation"`}},
+		"device that stands by":          {device(ns, "standby", "", ""), []string{`CryptoDevice "first"`}},
+		"device that stands by a twin":   {standbyOf(device(ns, "twin-a", "", ""), "twin-b"), nil},
 		"device of nobody":               {device(ns, "spare", "", ""), nil},
 		"PIN":                            {secret(ns, "pin", ""), []string{`Secret "pin" is in use by CryptoDevice "hsm", CryptoDevice "spare"`, "another Secret"}},
 		"SDF access password":            {secret(ns, "sdf-password", ""), []string{`CryptoDevice "card"`}},
