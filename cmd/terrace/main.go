@@ -35,6 +35,6 @@ func command(name string) *cobra.Command {
 		root.AddCommand(approveCommand(), denyCommand(), explainCommand(), inspectCommand(), lintCommand(), treeCommand())
 		return root
 	}
-	root.AddCommand(runCommand(), managerCommand(), caCommand(), raCommand(), validationCommand(), pusherCommand(), directoryCommand(), transportCommand(), messageKeyCommand(), benchCommand(), devCommand(), inspectCommand(), lintCommand(), ledgerCommand())
+	root.AddCommand(runCommand(), managerCommand(), caCommand(), raCommand(), validationCommand(), pusherCommand(), directoryCommand(), transportCommand(), messageKeyCommand(), benchCommand(), deviceCommand(), devCommand(), inspectCommand(), lintCommand(), ledgerCommand())
 	return root
 }

@@ -3,6 +3,7 @@
 package pkcs11
 
 import (
+	"context"
 	"errors"
 
 	"github.com/terrace-pki/terrace/internal/device"
@@ -20,3 +21,6 @@ func Open(cfg Config) (device.Device, error) {
 
 // InitToken fails in a build without cgo.
 func InitToken(string, int64, string, []byte, []byte) error { return errNoCgo }
+
+// Examine fails in a build without cgo.
+func Examine(context.Context, Examination) (*Report, error) { return nil, errNoCgo }
