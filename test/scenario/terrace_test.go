@@ -28,6 +28,7 @@ type terrace struct {
 	bin   string
 	state string
 	args  []string // further arguments of terrace-standalone
+	env   []string // further settings in its environment
 	cmd   *exec.Cmd
 	out   *output
 }
@@ -65,6 +66,7 @@ func newTerrace(t *testing.T) *terrace {
 		tr.stop(syscall.SIGKILL)
 		_ = os.RemoveAll(state)
 	})
+	tr.useTokenProfile(t)
 	return tr
 }
 
@@ -74,6 +76,7 @@ func (tr *terrace) start() {
 	tr.out = &output{}
 	tr.cmd = exec.Command(filepath.Join(tr.bin, "terrace-standalone"), append([]string{"--data-dir", tr.state, "--until-stdin-closes"}, tr.args...)...)
 	tr.cmd.Dir = root()
+	tr.cmd.Env = append(os.Environ(), tr.env...)
 	tr.cmd.Stdout, tr.cmd.Stderr = tr.out, tr.out
 	stdin, err := tr.cmd.StdinPipe()
 	if err != nil {
