@@ -37,7 +37,7 @@ func TestIssueOnEveryMakersToken(t *testing.T) {
 				if r, err := stage.Issue(t.Context(), 6, 3, 2, bench.Raw{Device: 1}); err != nil || r.Operations != 6 {
 					t.Errorf("issue: %v, %d certificates, want 6", err, r.Operations)
 				}
-				if _, err := stage.CRL(t.Context()); err != nil {
+				if _, err := stage.CRL(t.Context(), false); err != nil {
 					t.Errorf("sign the revocation list: %v", err)
 				}
 			})
