@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/terrace-pki/terrace/internal/device"
 	"github.com/terrace-pki/terrace/internal/issuance"
 	"github.com/terrace-pki/terrace/internal/pki"
 )
@@ -235,10 +236,11 @@ func intents(attempts []attempt) []Intent {
 	return out
 }
 
-// sign asks the device for each attempt, as many at once as there are cores.
+// sign asks the device for each attempt, as many at once as there are cores, or
+// as the device signs.
 func sign(signer crypto.MessageSigner, attempts []attempt) {
 	var g errgroup.Group
-	g.SetLimit(runtime.GOMAXPROCS(0))
+	g.SetLimit(max(runtime.GOMAXPROCS(0), device.Parallel(signer)))
 	for i := range attempts {
 		g.Go(func() error {
 			attempts[i].signed, attempts[i].failure = issuance.Issue(signer, attempts[i].token)

@@ -234,7 +234,7 @@ func (d *Device) usable(ctx context.Context) error {
 // signer returns the signer of the key at an index. It outlives sessions; that the
 // index still holds the same key shows in the verification of each signature.
 func (d *Device) signer(label string, index uint32, public *ecdsa.PublicKey) (*device.Signer, error) {
-	return device.NewSigner(label, public, func(digest, _ []byte) ([]byte, error) {
+	signer, err := device.NewSigner(label, public, func(digest, _ []byte) ([]byte, error) {
 		ctx, cancel := context.WithTimeout(context.Background(), d.cfg.Wait)
 		defer cancel()
 		var structure []byte
@@ -254,4 +254,8 @@ func (d *Device) signer(label string, index uint32, public *ecdsa.PublicKey) (*d
 		}
 		return d.cfg.Form.signatureDER(structure)
 	})
+	if err != nil {
+		return nil, err
+	}
+	return signer.WithParallel(d.cfg.MaxSessions), nil
 }
