@@ -8,10 +8,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -40,8 +38,8 @@ type Reconciler struct {
 	Client  client.Client
 	Devices *device.Registry
 	Open    Opener
-	// Reachable is 1 or 0 by device ("namespace/name"); nil: no metric.
-	Reachable *prometheus.GaugeVec
+	// Metrics that show the devices; nil shows them nowhere.
+	Metrics *Metrics
 	// InUse says whether a device ("namespace/name") is needed; nil: none is
 	// held when it is deleted.
 	InUse func(name string) deletion.InUse
@@ -70,6 +68,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, obj *pkiv1.CryptoDevice) (ct
 		inUse = r.InUse(name)
 	}
 	guarded, err := deletion.Guard(ctx, r.Client, obj, obj.Spec.DeletionPolicy, inUse)
+	if guarded.Gone {
+		r.Metrics.forget(name)
+	}
 	if err != nil || guarded.Gone {
 		return ctrl.Result{}, err // the keys stay in the device, and the services go on with it
 	}
@@ -87,27 +88,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, obj *pkiv1.CryptoDevice) (ct
 			r.checkRedundant(ctx, name, obj)
 			return err
 		}}}, guarded.Held...)...)
-	r.measure(name, obj)
+	r.Metrics.show(name, obj)
 	return result, err
-}
-
-func (r *Reconciler) measure(name string, obj *pkiv1.CryptoDevice) {
-	if r.Reachable == nil {
-		return
-	}
-	up := 0.0
-	if meta.IsStatusConditionTrue(obj.Status.Conditions, pkiv1.ConditionReachable) {
-		up = 1
-	}
-	r.Reachable.WithLabelValues(name).Set(up)
-}
-
-// NewReachable makes the metric of Reconciler.Reachable and registers it.
-func NewReachable(registry prometheus.Registerer) *prometheus.GaugeVec {
-	g := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "terrace_crypto_device_reachable",
-		Help: "1 when the crypto device could be opened and logged in to, else 0."}, []string{"device"})
-	registry.MustRegister(g)
-	return g
 }
 
 func (r *Reconciler) ensureOpen(ctx context.Context, name string, obj *pkiv1.CryptoDevice) error {

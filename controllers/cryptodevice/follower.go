@@ -34,6 +34,7 @@ func (f *Follower) Reconcile(ctx context.Context, obj *pkiv1.CryptoDevice) (ctrl
 		obj.Status.RefusedPINResourceVersion = f.refused[name]
 	}
 	err := f.Reconciler.ensureOpen(ctx, name, obj)
+	f.Reconciler.Metrics.opened(name, err)
 	if f.refused == nil {
 		f.refused = map[string]string{}
 	}

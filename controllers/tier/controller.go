@@ -58,6 +58,9 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		r.Metrics = NewMetrics(nil)
 	}
 	r.Metrics.reset()
+	if err := r.Metrics.conditions.runFrom(mgr); err != nil {
+		return err
+	}
 	list := &pkiv1.TierList{}
 	b := ctrl.NewControllerManagedBy(mgr).Named("tier").
 		For(&pkiv1.Tier{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).

@@ -10,15 +10,16 @@ import (
 
 // Metrics of the tiers that a process watches over.
 type Metrics struct {
-	ready *prometheus.GaugeVec
+	ready      *prometheus.GaugeVec
+	conditions *conditions
 }
 
 // NewMetrics makes the metrics and registers them; with nil they are kept unregistered.
 func NewMetrics(r prometheus.Registerer) *Metrics {
 	m := &Metrics{ready: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "terrace_tier_ready",
-		Help: "1 when the tier is Ready, else 0."}, []string{"namespace", "tier"})}
+		Help: "1 when the tier is Ready, else 0."}, []string{"namespace", "tier"}), conditions: newConditions()}
 	if r != nil {
-		r.MustRegister(m.ready)
+		r.MustRegister(m.ready, m.conditions)
 	}
 	return m
 }

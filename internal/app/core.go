@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
-	"github.com/prometheus/client_golang/prometheus"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
@@ -35,7 +34,8 @@ type core struct {
 	responders  *responder.Service
 	desk        *issuing.Desk
 	limits      *limits.Limits // nil: only the profiles bound what is issued
-	reachable   *prometheus.GaugeVec
+
+	deviceMetrics *cryptodevice.Metrics
 }
 
 // drainTimeout bounds the wait for what is being issued when the process stops.
@@ -62,8 +62,13 @@ func openCore(ctx context.Context, c Core) (*core, error) {
 		return nil, errors.Join(err, k.store.Close())
 	}
 	k.desk = issuing.NewDesk(k.authorities)
+<<<<<<< HEAD
 	k.reachable = cryptodevice.NewReachable(metrics.Registry)
 	metrics.Registry.MustRegister(cryptodevice.Collector{Devices: k.devices})
+=======
+	k.deviceMetrics = cryptodevice.NewMetrics(metrics.Registry)
+	metrics.Registry.MustRegister(authority.NewStateMetrics(k.authorities), responder.NewMetrics(k.responders))
+>>>>>>> c41e725 (Alert on every expiry, a refused PIN, OCSP errors, the ledger and the feed)
 	return k, nil
 }
 
@@ -96,7 +101,7 @@ func (k *core) setup(mgr ctrl.Manager, nodes validationservice.Nodes) error {
 }
 
 func (k *core) openDevices(client client.Client) *cryptodevice.Reconciler {
-	return &cryptodevice.Reconciler{Client: client, Devices: k.devices, Open: k.config.opener(), Reachable: k.reachable}
+	return &cryptodevice.Reconciler{Client: client, Devices: k.devices, Open: k.config.opener(), Metrics: k.deviceMetrics}
 }
 
 // follow registers what a process needs that does not lead: its devices.
@@ -104,9 +109,14 @@ func (k *core) follow(mgr ctrl.Manager) error {
 	return (&cryptodevice.Follower{Reconciler: k.openDevices(mgr.GetClient())}).SetupWithManager(mgr)
 }
 
-// services are what goes on without the API server.
-func (k *core) services(log logr.Logger) []service {
-	return append([]service{func(ctx context.Context) error { return k.authorities.WatchLedger(ctx, log.WithName("ledger")) }},
+// services are what goes on without the API server. consumers name those who
+// read the feed, for the metrics.
+func (k *core) services(log logr.Logger, consumers ...func() []string) []service {
+	watch := newLedgerWatch(k.store, metrics.Registry, time.Now, consumers...)
+	return append([]service{
+		func(ctx context.Context) error { return k.authorities.WatchLedger(ctx, log.WithName("ledger")) },
+		func(ctx context.Context) error { return watch.run(ctx, log.WithName("ledger-watch")) },
+	},
 		k.whenLeading(
 			func(ctx context.Context) error { return k.authorities.RunCRLs(ctx, log.WithName("crl")) },
 			func(ctx context.Context) error { return k.responders.Run(ctx, log.WithName("responder")) },

@@ -3,6 +3,7 @@ package app
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
@@ -64,10 +65,14 @@ func (l Links) open() (*links, error) {
 
 // registerExpiry has a metric tell when the transport certificate that is in use ends.
 func registerExpiry(registry prometheus.Registerer, folder *transport.Folder) error {
+	return registerNotAfter(registry, folder.NotAfter)
+}
+
+func registerNotAfter(registry prometheus.Registerer, notAfter func() time.Time) error {
 	err := registry.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "terrace_transport_certificate_not_after_timestamp_seconds",
-		Help: "Time at which this process's transport certificate ends, in Unix seconds.",
-	}, func() float64 { return float64(folder.NotAfter().Unix()) }))
+		Help: "Time at which this process's transport certificate ends, in Unix seconds; 0 when it cannot be read.",
+	}, func() float64 { return float64(notAfter().Unix()) }))
 	if err != nil {
 		return fmt.Errorf("metric of the transport certificate: %w", err)
 	}

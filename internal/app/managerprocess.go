@@ -48,6 +48,9 @@ func RunManager(ctx context.Context, kube *rest.Config, c ManagerConfig, log log
 	if err := c.Validate(); err != nil {
 		return err
 	}
+	if err := registerWebhookExpiry(metrics.Registry, c.Webhooks); err != nil {
+		return err
+	}
 	h := newHealth()
 	servers, err := h.serve(c.Process)
 	if err != nil {
