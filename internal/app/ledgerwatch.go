@@ -88,15 +88,17 @@ func (w *ledgerWatch) look(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, ledgerWatchTimeout)
 	defer cancel()
 	head, err := w.ledger.Head(ctx)
-	writeErr := err
+	writable := 0.0
 	if err == nil {
-		writeErr = w.ledger.SetPosition(ctx, ledgerWatcher, head)
-		err = errors.Join(writeErr, w.measure(ctx, head))
+		// Reads first: a write that hangs uses the time up.
+		err = w.measure(ctx, head)
+		writeErr := w.ledger.SetPosition(ctx, ledgerWatcher, head)
+		if writeErr == nil {
+			writable = 1
+		}
+		err = errors.Join(err, writeErr)
 	}
-	w.writable.Set(1)
-	if writeErr != nil {
-		w.writable.Set(0)
-	}
+	w.writable.Set(writable)
 	if err != nil {
 		w.failures.Inc()
 	}

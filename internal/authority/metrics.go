@@ -68,6 +68,9 @@ func (m *Metrics) performed(p Performed) {
 }
 
 func (m *Metrics) crlCurrent(k IssuerKey, shard int32, c CRL) {
+	// Shown before the first: a series that begins at 1 has not grown for Prometheus.
+	m.abandon.WithLabelValues(k.Authority)
+	m.crlFails.WithLabelValues(k.Authority)
 	s := strconv.Itoa(int(shard))
 	if c.IsDelta() {
 		m.deltaNext.WithLabelValues(k.Authority, s).Set(float64(c.NextUpdate.Unix()))

@@ -15,6 +15,9 @@ type Metrics struct {
 	rejected       *prometheus.CounterVec
 }
 
+// rejections are the causes before a message is judged.
+var rejections = []string{"tls", "stopping", "busy", "too-large", "read", "sign"}
+
 // NewMetrics makes the metrics and registers them; with nil they are kept unregistered.
 func NewMetrics(r prometheus.Registerer) *Metrics {
 	buckets := prometheus.ExponentialBuckets(0.001, 2, 16)
@@ -29,6 +32,13 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Help: "Duration of handling a peer's call.", Buckets: buckets}, []string{"peer", "method"}),
 		rejected: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "terrace_link_rejected_total",
 			Help: "Messages and connections that were refused, by cause."}, []string{"cause"}),
+	}
+	// Shown before the first: a series that begins at 1 has not grown for Prometheus.
+	for _, cause := range rejections {
+		m.rejected.WithLabelValues(cause)
+	}
+	for _, code := range receiverCodes {
+		m.rejected.WithLabelValues(code.Code)
 	}
 	if r != nil {
 		r.MustRegister(m.calls, m.callSeconds, m.requests, m.requestSeconds, m.rejected)
