@@ -19,6 +19,7 @@ wanted() {
 		test libbcpkix-java   BouncyCastle: CRL, OCSP and path
 		test libbcutil-java   BouncyCastle: ASN.1
 		test default-jdk-headless compiles and runs the BouncyCastle verifier
+		test prometheus       promtool tests the alerts, and a real one sees them fire
 		test shellcheck       checks the shell scripts
 	TXT
 }
@@ -26,7 +27,7 @@ wanted() {
 installed() {
 	case "$1" in
 	default-jdk-headless) command -v javac >/dev/null ;;
-	gcc | make | openssl | shellcheck) command -v "$1" >/dev/null ;;
+	gcc | make | openssl | prometheus | shellcheck) command -v "$1" >/dev/null ;;
 	slapd) [ -x /usr/sbin/slapd ] ;;
 	ldap-utils) command -v ldapsearch >/dev/null ;;
 	iproute2) [ -x /sbin/ip ] ;;

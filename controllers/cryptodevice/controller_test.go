@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	pkiv1 "github.com/terrace-pki/terrace/api/v1alpha1"
@@ -55,11 +57,13 @@ func TestRefusedPINIsTriedOnce(t *testing.T) {
 	tier, obj := newDevice(t)
 	secret := tier.Secret(t, "pin", "pin", badPIN)
 	o := &opener{dir: t.TempDir()}
-	r := &cryptodevice.Reconciler{Client: tier.Client, Devices: tier.Devices, Open: o.open}
+	registry := prometheus.NewRegistry()
+	metrics := cryptodevice.NewMetrics(registry)
+	r := &cryptodevice.Reconciler{Client: tier.Client, Devices: tier.Devices, Open: o.open, Metrics: metrics}
 
 	for i := range 3 {
 		if i == 2 { // another process knows of it too
-			r = &cryptodevice.Reconciler{Client: tier.Client, Devices: tier.Devices, Open: o.open}
+			r = &cryptodevice.Reconciler{Client: tier.Client, Devices: tier.Devices, Open: o.open, Metrics: metrics}
 		}
 		if _, err := controllertest.Reconcile(t, tier.Client, r, obj); !errors.Is(err, reconcile.TerminalError(nil)) {
 			t.Errorf("pass %d: got error %v, want a terminal one", i+1, err)
@@ -75,6 +79,10 @@ func TestRefusedPINIsTriedOnce(t *testing.T) {
 		t.Errorf("message %q has the PIN", m)
 	}
 
+	if diff := cmp.Diff(map[string]float64{"terrace_crypto_device_reachable": 0, "terrace_crypto_device_pin_refused": 1}, values(t, registry)); diff != "" {
+		t.Errorf("metrics with the wrong PIN (-want +got):\n%s", diff)
+	}
+
 	secret.Data["pin"] = []byte(goodPIN)
 	tier.Update(t, secret)
 	for i := range 2 {
@@ -88,12 +96,29 @@ func TestRefusedPINIsTriedOnce(t *testing.T) {
 			t.Errorf("pass %d with the right PIN: opened %d times in all, want 2", i+1, o.tries)
 		}
 	}
+	if diff := cmp.Diff(map[string]float64{"terrace_crypto_device_reachable": 1, "terrace_crypto_device_pin_refused": 0}, values(t, registry)); diff != "" {
+		t.Errorf("metrics with the right PIN (-want +got):\n%s", diff)
+	}
 	if obj.Status.RefusedPINResourceVersion != "" || obj.Status.SerialNumber == "" {
 		t.Errorf("status of the open device: refused PIN %q, serial number %q", obj.Status.RefusedPINResourceVersion, obj.Status.SerialNumber)
 	}
 	if _, err := tier.Devices.Get(obj.Namespace + "/" + obj.Name); err != nil {
 		t.Error(err)
 	}
+}
+
+// values are those of gauges with one series each.
+func values(t *testing.T, from prometheus.Gatherer) map[string]float64 {
+	t.Helper()
+	families, err := from.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]float64{}
+	for _, f := range families {
+		all[f.GetName()] = f.Metric[0].Gauge.GetValue()
+	}
+	return all
 }
 
 func TestSecretMissing(t *testing.T) {

@@ -2,10 +2,13 @@ package tier_test
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/prometheus/client_golang/prometheus"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -170,6 +173,26 @@ func TestWatches(t *testing.T) {
 	say(t, ns.Client, service, metav1.ConditionTrue, "Succeeded", "")
 	becomes("2/2", "True/Succeeded")
 	shows(map[string]float64{"province": 1, "ministry": 0})
+	want := map[string]float64{"RegistrationAuthority/ra Ready true": 1, "RegistrationAuthority/ra Ready false": 0, "RegistrationAuthority/ra Ready unknown": 0,
+		"members RegistrationAuthority": 1, "members_ready RegistrationAuthority": 1, "info Province Registration": 1}
+	err = wait.PollUntilContextTimeout(t.Context(), 20*time.Millisecond, 30*time.Second, true, func(context.Context) (bool, error) {
+		got := health(t, registry, ns.Namespace)
+		return cmp.Equal(want, got, cmpopts.IgnoreMapEntries(func(name string, _ float64) bool { _, wanted := want[name]; return !wanted })), nil
+	})
+	if err != nil {
+		t.Errorf("health: want %v among %v", want, health(t, registry, ns.Namespace))
+	}
+	say(t, ns.Client, ra, metav1.ConditionFalse, "SomethingElse", "")
+	ra.Spec.AllowedProfiles = []string{"q"}
+	ns.Update(t, ra) // what is said is about the generation before
+	err = wait.PollUntilContextTimeout(t.Context(), 20*time.Millisecond, 30*time.Second, true, func(context.Context) (bool, error) {
+		got := health(t, registry, ns.Namespace)
+		return got["RegistrationAuthority/ra Ready unknown"] == 1 && got["RegistrationAuthority/ra Ready false"] == 0 && got["members_ready RegistrationAuthority"] == 0, nil
+	})
+	if err != nil {
+		t.Errorf("health of an object that changed: %v", health(t, registry, ns.Namespace))
+	}
+	say(t, ns.Client, ra, metav1.ConditionTrue, "Succeeded", "")
 	service.Spec.TierRef = nil
 	ns.Update(t, service)
 	becomes("1/1", "False/MemberMissing")
@@ -178,6 +201,37 @@ func TestWatches(t *testing.T) {
 	shows(map[string]float64{"province": 0, "ministry": 0})
 	ns.Delete(t, province)
 	shows(map[string]float64{"ministry": 0})
+}
+
+// health are the values of the other metrics of a namespace, by what their labels say.
+func health(t *testing.T, from prometheus.Gatherer, namespace string) map[string]float64 {
+	t.Helper()
+	families, err := from.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := map[string]float64{}
+	for _, f := range families {
+		for _, m := range f.Metric {
+			l := map[string]string{}
+			for _, pair := range m.Label {
+				l[pair.GetName()] = pair.GetValue()
+			}
+			name := ""
+			switch what := strings.TrimPrefix(f.GetName(), "terrace_tier_"); what {
+			case "terrace_resource_condition":
+				name = fmt.Sprintf("%s/%s %s %s", l["kind"], l["name"], l["type"], l["status"])
+			case "members", "members_ready":
+				name = what + " " + l["kind"]
+			case "info":
+				name = fmt.Sprintf("info %s %s", l["level"], l["mode"])
+			}
+			if name != "" && l["namespace"] == namespace && (l["tier"] == "province" || l["kind"] == "RegistrationAuthority") {
+				values[name] = m.Gauge.GetValue()
+			}
+		}
+	}
+	return values
 }
 
 // series are the values of terrace_tier_ready in a namespace, by tier.

@@ -75,7 +75,7 @@ func TestAlertsFireWhenThingsBreak(t *testing.T) {
 	tr.token("bad-signature")
 	tr.kubectl("applicant", s.request("meter", "device"), "apply", "-f", "-")
 	s.approve("meter")
-	s.while(func() { s.askOCSP(ask) }, "the device signs wrongly",
+	s.while(func() { s.ask(ask) }, "the device signs wrongly",
 		"TerraceSerialsAbandoned", "TerraceOCSPErrors", "TerraceCRLFailing", "TerraceCRLOverdue", "TerraceCRLExpiring")
 
 	tr.token("device-removed")
@@ -87,6 +87,7 @@ func TestAlertsFireWhenThingsBreak(t *testing.T) {
 	s.fires("the master hangs", "TerraceFeedConsumerBehind")
 	s.fires("the ledger is locked", "TerraceLedgerDown", "TerraceLedgerErrors")
 	s.fires("nobody decides about a request", "TerraceApprovalsWaiting")
+	s.checkDashboards(t)
 	unlock()
 	tr.slapd("master", syscall.SIGCONT)
 	tr.kill()
@@ -218,13 +219,21 @@ func (s *system) ocspRequest() []byte {
 	return req
 }
 
-func (s *system) askOCSP(request []byte) {
+// ask does what relying parties do: it asks by OCSP, and gets a list.
+func (s *system) ask(request []byte) {
 	s.t.Helper()
 	resp, err := http.Post(s.endpoint("ocsp"), "application/ocsp-request", bytes.NewReader(request))
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	resp.Body.Close()
+	if resp, err = http.Get(s.endpoint("validation") + "/crl/businessca-business-g1-s0.crl"); err != nil {
+		s.t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		s.t.Errorf("GET the list: %s", resp.Status)
+	}
 }
 
 // replaceWebhookCertificate puts one in its place that ends in ten days.

@@ -52,7 +52,7 @@ func (o *output) String() string {
 	return o.b.String()
 }
 
-// startTerrace returns once everything is Ready.
+// startTerrace returns once everything is Ready, and it has said where.
 func startTerrace(t *testing.T) *terrace {
 	t.Helper()
 	bin := os.Getenv("TERRACE_BIN")
@@ -101,7 +101,7 @@ func startTerrace(t *testing.T) *terrace {
 		tr.kill()
 		<-ended
 	})
-	for deadline := time.Now().Add(2 * time.Minute); !strings.Contains(tr.out.String(), "Everything is Ready"); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); !strings.Contains(tr.out.String(), "Endpoints are in"); time.Sleep(50 * time.Millisecond) {
 		select {
 		case <-ended:
 			t.Fatalf("terrace-standalone ended:\n%s", tr.out)
