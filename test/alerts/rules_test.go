@@ -94,6 +94,7 @@ func debian(t *testing.T, name string) string {
 // TestEachAlertFiresAndIsQuiet runs the unit tests in testdata, and looks that
 // every alert has one in which it fires and one in which it does not.
 func TestEachAlertFiresAndIsQuiet(t *testing.T) {
+	t.Parallel() // the other one waits for the most
 	promtool, dir, rules := debian(t, "promtool"), t.TempDir(), readRules(t)
 	rules.write(t, filepath.Join(dir, "rules.yaml"))
 	if out, err := exec.Command(promtool, "check", "rules", filepath.Join(dir, "rules.yaml")).CombinedOutput(); err != nil {

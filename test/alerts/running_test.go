@@ -50,6 +50,7 @@ type system struct {
 // TestAlertsFireWhenThingsBreak breaks a running tier in one way after another
 // and sees each alert through Prometheus.
 func TestAlertsFireWhenThingsBreak(t *testing.T) {
+	t.Parallel()
 	rules := readRules(t).hasten(t)
 	tr := startTerrace(t)
 	s := &system{tr, startPrometheus(t, rules, tr.endpoint("metrics")), map[string]bool{}}
