@@ -1,9 +1,11 @@
 package authority_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -23,6 +25,11 @@ func TestStateMetricsFollowTheCA(t *testing.T) {
 	if diff := cmp.Diff(want, gathered(t, registry)); diff != "" {
 		t.Errorf("before the first list (-want +got):\n%s", diff)
 	}
+	done := make(chan error, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer func() { cancel(); <-done }()
+	go func() { done <- s.WatchLedger(ctx, logr.Discard()) }()
+	<-s.Leads() // only the process that makes the lists says when they are due
 	for range 2 {
 		if made, err := s.EnsureCRL(t.Context(), key, 0); err != nil || !made {
 			t.Fatalf("make list: %t, %v", made, err)
