@@ -62,13 +62,8 @@ func openCore(ctx context.Context, c Core) (*core, error) {
 		return nil, errors.Join(err, k.store.Close())
 	}
 	k.desk = issuing.NewDesk(k.authorities)
-<<<<<<< HEAD
-	k.reachable = cryptodevice.NewReachable(metrics.Registry)
-	metrics.Registry.MustRegister(cryptodevice.Collector{Devices: k.devices})
-=======
 	k.deviceMetrics = cryptodevice.NewMetrics(metrics.Registry)
-	metrics.Registry.MustRegister(authority.NewStateMetrics(k.authorities), responder.NewMetrics(k.responders))
->>>>>>> c41e725 (Alert on every expiry, a refused PIN, OCSP errors, the ledger and the feed)
+	metrics.Registry.MustRegister(cryptodevice.Collector{Devices: k.devices}, authority.NewStateMetrics(k.authorities), responder.NewMetrics(k.responders))
 	return k, nil
 }
 
