@@ -33,6 +33,8 @@ const (
 
 	OIDExtKeyUsageTimeStamping = "1.3.6.1.5.5.7.3.8"
 	OIDExtKeyUsageOCSPSigning  = "1.3.6.1.5.5.7.3.9"
+	// OIDExtKeyUsageTrustListSigning is Microsoft's szOID_KP_CTL_USAGE_SIGNING.
+	OIDExtKeyUsageTrustListSigning = "1.3.6.1.4.1.311.10.3.1"
 
 	OIDExtensionRequest = "1.2.840.113549.1.9.14"
 )

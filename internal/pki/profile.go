@@ -92,6 +92,16 @@ func ResponderProfile(validity time.Duration) Profile {
 	}
 }
 
+// TrustListSignerProfile is the built-in profile of who signs trust lists and
+// nothing else.
+func TrustListSignerProfile(validity time.Duration) Profile {
+	return Profile{
+		Name: "trust-list-signer", KeyUsage: KeyUsageDigitalSignature,
+		ExtKeyUsage: []string{OIDExtKeyUsageTrustListSigning},
+		Validity:    validity, Backdate: 5 * time.Minute,
+	}
+}
+
 // SubjectFor applies the subject rules: Fixed values are put in, or must be
 // what the name says; Required ones must be there; attributes that no rule
 // names are refused, and so is a repeated one. The result is encoded afresh, in
