@@ -68,6 +68,7 @@ public final class Verify {
             case "path": return PathCheck.perform(arguments);
             case "crl": return CrlCheck.perform(arguments);
             case "ocsp": return OcspCheck.perform(arguments);
+            case "trustlist": return TrustListCheck.perform(arguments);
             case "cert": return CertificatePrint.perform(arguments);
             case "ocsprequest": return RequestMaker.ocspRequest(arguments);
             case "csr": return RequestMaker.certificateRequest(arguments);
