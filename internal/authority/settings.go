@@ -42,6 +42,8 @@ type Settings struct {
 	Paused bool `json:"paused,omitempty"`
 	// OnlyCACertificates: the lists are ARLs (RFC 5280 §5.2.5 onlyContainsCACerts).
 	OnlyCACertificates bool `json:"onlyCACertificates,omitempty"`
+	// TrustList says how an industry CA's trust list is made; nil: none is.
+	TrustList *TrustListSettings `json:"trustList,omitempty"`
 }
 
 // CA is one key generation of a certificate authority, parsed and checked.
@@ -63,6 +65,9 @@ func NewCA(s Settings) (*CA, error) {
 		return nil, fmt.Errorf("settings of CA %s: delta interval %s: want one shorter than the CRL interval %s, or 0 for no deltas", s.Key.Authority, s.DeltaInterval, s.CRLInterval)
 	case s.Shards < 1 || s.MaxShards < s.Shards:
 		return nil, fmt.Errorf("settings of CA %s: shards %d of at most %d: want 1 or more", s.Key.Authority, s.Shards, s.MaxShards)
+	}
+	if err := s.TrustList.check(); err != nil {
+		return nil, fmt.Errorf("settings of CA %s: %w", s.Key.Authority, err)
 	}
 	cert, err := smx509.ParseCertificate(s.Certificate)
 	if err != nil {

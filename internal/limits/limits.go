@@ -230,7 +230,8 @@ func (l *Limits) Check(issuer authority.IssuerKey, o authority.Order) error {
 }
 
 func (l *Limits) check(name string, o authority.Order) error {
-	if o.Identity.Kind == authority.KindOCSPResponder {
+	switch o.Identity.Kind {
+	case authority.KindOCSPResponder, authority.KindTrustListSigner:
 		return nil // a built-in profile, made here
 	}
 	if o.Profile.CA != nil {
