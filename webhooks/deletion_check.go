@@ -20,7 +20,7 @@ const (
 func checkCryptoDevice(ctx context.Context, d *deletion, obj client.Object) (objection, error) {
 	o := objection{cure: "delete those first; their keys stay in the device, whatever is deleted here"}
 	err := d.eachCA(ctx, obj.GetNamespace(), func(kind string, ca client.Object, spec *pkiv1.CACommon) bool {
-		return spec.DeviceRef.Name == obj.GetName() && o.add(named(kind, ca))
+		return (spec.DeviceRef.Name == obj.GetName() || signsLists(ca, obj.GetName())) && o.add(named(kind, ca))
 	})
 	if err != nil {
 		return o, err
@@ -40,6 +40,12 @@ func checkCryptoDevice(ctx context.Context, d *deletion, obj client.Object) (obj
 	})
 }
 
+// signsLists says whether a CA's trust lists are signed in a device.
+func signsLists(ca client.Object, device string) bool {
+	i, ok := ca.(*pkiv1.IndustryCA)
+	return ok && i.Spec.TrustList != nil && i.Spec.TrustList.DeviceRef != nil && i.Spec.TrustList.DeviceRef.Name == device
+}
+
 func checkIndustryCA(ctx context.Context, d *deletion, obj client.Object) (objection, error) {
 	ca := obj.(*pkiv1.IndustryCA)
 	o := objection{cure: cureUsers}
@@ -50,7 +56,7 @@ func checkIndustryCA(ctx context.Context, d *deletion, obj client.Object) (objec
 	if err != nil || len(o.users) > 0 {
 		return o, err
 	}
-	return liveCertificates(&ca.Spec.CACommon, &ca.Status, d.now()), nil
+	return liveCertificates(&ca.Spec.CACommon, &ca.Status.CAStatus, d.now()), nil
 }
 
 func checkBusinessCA(ctx context.Context, d *deletion, obj client.Object) (objection, error) {

@@ -232,7 +232,7 @@ func TestDeletionOfCAWithCertificates(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			ns := server.Namespace(t)
 			i, b := industry(ns, "ca"), business(ns, "ca", pkiv1.BusinessCAIssuer{External: &pkiv1.ExternalIssuer{}})
-			i.Spec.DeletionPolicy, b.Spec.DeletionPolicy, i.Status, b.Status = tc.policy, tc.policy, tc.status, tc.status
+			i.Spec.DeletionPolicy, b.Spec.DeletionPolicy, i.Status.CAStatus, b.Status = tc.policy, tc.policy, tc.status, tc.status
 			g.create(t, i, b)
 			if tc.user {
 				g.create(t, business(ns, "below-i", pkiv1.BusinessCAIssuer{IndustryCARef: local("ca")}), business(ns, "below-b", pkiv1.BusinessCAIssuer{BusinessCARef: local("ca")}))

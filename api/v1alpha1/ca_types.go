@@ -17,6 +17,12 @@ const (
 	// issuance go on without the API server.
 	// Reasons: Succeeded, StoreUnavailable, InvalidSpec.
 	ConditionSpecAccepted = "SpecAccepted"
+	// ConditionTrustListPublished of an IndustryCA with spec.trustList: the list of
+	// the CAs that are trusted now is signed, and on its way to the directories and
+	// validation nodes. Ready does not wait for it: a late list stops no issuance.
+	// Reasons: Succeeded, Progressing, IssuancePaused, IssuerRevoked, KeyMissing,
+	// DeviceUnavailable, StoreUnavailable.
+	ConditionTrustListPublished = "TrustListPublished"
 )
 
 // Reasons of a CA.
@@ -43,7 +49,7 @@ type IndustryCA struct {
 	// +required
 	Spec IndustryCASpec `json:"spec,omitempty"`
 	// +optional
-	Status CAStatus `json:"status,omitempty"`
+	Status IndustryCAStatus `json:"status,omitempty"`
 }
 
 // IndustryCASpec declares an industry CA.
@@ -58,6 +64,55 @@ type IndustryCASpec struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=65536
 	Certificate []byte `json:"certificate,omitempty"`
+	// trustList has the certificate trust list (证书信任列表) made: the certificates
+	// of this CA, of those above it, and of the CAs below it that are in force.
+	// Without it none is made, and the last one runs out.
+	// +optional
+	TrustList *TrustListSpec `json:"trustList,omitempty"`
+}
+
+// TrustListSpec says how trust lists are made and signed.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.deviceRef) == has(oldSelf.deviceRef) && (!has(self.deviceRef) || self.deviceRef == oldSelf.deviceRef)",message="trustList.deviceRef is immutable: the signer's key cannot leave its device"
+type TrustListSpec struct {
+	// interval between two lists; one is also made when the set of CAs changes.
+	// +optional
+	// +kubebuilder:default="24h"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1m') && duration(self) <= duration('4320h')",message="trustList.interval must be between 1m and 4320h (180 days)"
+	Interval metav1.Duration `json:"interval,omitempty"`
+	// overlap is how long a list stays valid after the next one is due.
+	// +optional
+	// +kubebuilder:default="24h"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1m') && duration(self) <= duration('4320h')",message="trustList.overlap must be between 1m and 4320h (180 days)"
+	Overlap metav1.Duration `json:"overlap,omitempty"`
+	// deviceRef names the CryptoDevice that holds the key of the lists' signer,
+	// which signs nothing else; by default the CA's own device.
+	// +optional
+	DeviceRef *LocalObjectReference `json:"deviceRef,omitempty"`
+}
+
+// IndustryCAStatus is what is known of an industry CA.
+type IndustryCAStatus struct {
+	CAStatus `json:",inline"`
+	// trustList is the current one.
+	// +optional
+	TrustList *TrustListStatus `json:"trustList,omitempty"`
+}
+
+// TrustListStatus describes a signed trust list.
+type TrustListStatus struct {
+	// sequenceNumber grows from list to list.
+	// +required
+	SequenceNumber int64 `json:"sequenceNumber,omitempty"`
+	// thisUpdate is when the list was made.
+	// +required
+	ThisUpdate metav1.Time `json:"thisUpdate,omitempty"`
+	// nextUpdate is when the list stops being valid.
+	// +required
+	NextUpdate metav1.Time `json:"nextUpdate,omitempty"`
+	// entries is the number of CA certificates on it.
+	// +required
+	Entries int32 `json:"entries,omitempty"`
 }
 
 // CACommon is the part of the spec that IndustryCA and BusinessCA share.

@@ -132,7 +132,7 @@ func (r *Reconciler) issuer(ctx context.Context, ca *pkiv1.BusinessCA) (string, 
 	var kind, name string
 	if ref := ca.Spec.Issuer.IndustryCARef; ref != nil {
 		o := &pkiv1.IndustryCA{}
-		obj, status, kind, name = o, &o.Status, "IndustryCA", ref.Name
+		obj, status, kind, name = o, &o.Status.CAStatus, "IndustryCA", ref.Name
 	} else {
 		o := &pkiv1.BusinessCA{}
 		obj, status, kind, name = o, &o.Status, "BusinessCA", ca.Spec.Issuer.BusinessCARef.Name

@@ -39,6 +39,8 @@ type Steps struct {
 	Namespace string
 	Common    *pkiv1.CACommon
 	Status    *pkiv1.CAStatus
+	// TrustList of an IndustryCA that makes trust lists.
+	TrustList *pkiv1.TrustListSpec
 
 	signer crypto.MessageSigner
 }
@@ -150,6 +152,12 @@ func (s *Steps) Accept(ctx context.Context, onlyCAs bool) error {
 	}
 	if d := s.Common.CRL.DeltaInterval; d != nil {
 		settings.DeltaInterval = d.Duration
+	}
+	if l := s.TrustList; l != nil {
+		settings.TrustList = &authority.TrustListSettings{Device: settings.Device, Interval: l.Interval.Duration, Overlap: l.Overlap.Duration}
+		if l.DeviceRef != nil {
+			settings.TrustList.Device = s.Namespace + "/" + l.DeviceRef.Name
+		}
 	}
 	for _, ref := range s.Common.DirectoryRefs {
 		settings.Directories = append(settings.Directories, s.Namespace+"/"+ref.Name)

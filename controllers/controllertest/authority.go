@@ -38,7 +38,7 @@ func (tier *Tier) common(subject string) pkiv1.CACommon {
 
 // Industry is the reconciler of the tier's IndustryCA at a time.
 func (tier *Tier) Industry(now time.Time) *industryca.Reconciler {
-	return &industryca.Reconciler{Client: tier.Client, Authorities: tier.Authorities, Now: func() time.Time { return now }}
+	return &industryca.Reconciler{Client: tier.Client, Authorities: tier.Authorities, TrustLists: tier.TrustLists, Now: func() time.Time { return now }}
 }
 
 // Business is the reconciler of the tier's BusinessCA.

@@ -27,6 +27,7 @@ import (
 	"github.com/terrace-pki/terrace/internal/device"
 	"github.com/terrace-pki/terrace/internal/device/software"
 	"github.com/terrace-pki/terrace/internal/nationalroot"
+	"github.com/terrace-pki/terrace/internal/trustsigner"
 	"github.com/terrace-pki/terrace/test/apiserver"
 )
 
@@ -64,6 +65,7 @@ type Tier struct {
 	Devices     *device.Registry
 	Device      device.Device
 	Authorities *authority.Service
+	TrustLists  *trustsigner.Service
 	Root        *nationalroot.Root
 	// Now is the root's first moment; the ledger and the authorities use time.Now.
 	Now time.Time
@@ -117,6 +119,7 @@ func (tier *Tier) start(t testing.TB) {
 	t.Cleanup(func() { _ = store.Close() }) // a second Close is harmless
 	tier.Store = store
 	tier.Authorities = authority.New(authority.Config{Store: store, Keys: tier.Devices})
+	tier.TrustLists = trustsigner.New(trustsigner.Config{Store: store, Authorities: tier.Authorities})
 	if err := tier.Authorities.Load(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -21,10 +21,11 @@ func ValidationService(a *authority.Service, now func() time.Time, name string) 
 }
 
 // Device says that the device "namespace/name" holds the key of a CA whose
-// certificates may be valid, or of the responder that answers for one.
+// certificates may be valid, of the signer of its trust lists, or of the responder
+// that answers for it.
 func Device(a *authority.Service, r *responder.Service, now func() time.Time, name string) InUse {
 	return live(a, now, func(ca *authority.CA) bool {
-		if ca.Device == name {
+		if ca.Device == name || ca.TrustList != nil && ca.TrustList.Device == name {
 			return true
 		}
 		for _, spec := range r.Specs() {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/emmansun/gmsm/smx509"
+	"k8s.io/apimachinery/pkg/api/meta"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -19,13 +20,16 @@ import (
 	"github.com/terrace-pki/terrace/controllers/step"
 	"github.com/terrace-pki/terrace/internal/authority"
 	"github.com/terrace-pki/terrace/internal/pki"
+	"github.com/terrace-pki/terrace/internal/trustsigner"
 )
 
 // Reconciler reconciles IndustryCA.
 type Reconciler struct {
 	Client      client.Client
 	Authorities *authority.Service
-	Now         func() time.Time
+	// TrustLists signs the trust lists of this process.
+	TrustLists *trustsigner.Service
+	Now        func() time.Time
 }
 
 // SetupWithManager registers the controller.
@@ -49,11 +53,20 @@ func (r *Reconciler) Reconcile(ctx context.Context, ca *pkiv1.IndustryCA) (ctrl.
 		return step.Run(ctx, r.Client, ca, certificateauthority.StatusInterval, guarded.Held...)
 	}
 	s := &certificateauthority.Steps{Client: r.Client, Authorities: r.Authorities, Now: r.Now,
-		Authority: name, Namespace: ca.Namespace, Common: &ca.Spec.CACommon, Status: &ca.Status}
-	return step.Run(ctx, r.Client, ca, certificateauthority.StatusInterval,
-		step.Step{Condition: pkiv1.ConditionKeyReady, Do: s.EnsureKey},
-		step.Step{Condition: pkiv1.ConditionCertificateReady, Do: func(context.Context) error { return importCertificate(s, ca) }},
-		step.Step{Condition: pkiv1.ConditionSpecAccepted, Do: func(ctx context.Context) error { return s.Accept(ctx, true) }})
+		Authority: name, Namespace: ca.Namespace, Common: &ca.Spec.CACommon, Status: &ca.Status.CAStatus, TrustList: ca.Spec.TrustList}
+	steps := []step.Step{
+		{Condition: pkiv1.ConditionKeyReady, Do: s.EnsureKey},
+		{Condition: pkiv1.ConditionCertificateReady, Do: func(context.Context) error { return importCertificate(s, ca) }},
+		{Condition: pkiv1.ConditionSpecAccepted, Do: func(ctx context.Context) error { return s.Accept(ctx, true) }},
+	}
+	if ca.Spec.TrustList != nil {
+		steps = append(steps, step.Step{Condition: pkiv1.ConditionTrustListPublished, Advisory: true,
+			Do: func(context.Context) error { return showTrustList(r.TrustLists, s.Key(), &ca.Status) }})
+	} else {
+		meta.RemoveStatusCondition(&ca.Status.Conditions, pkiv1.ConditionTrustListPublished)
+		ca.Status.TrustList = nil
+	}
+	return step.Run(ctx, r.Client, ca, certificateauthority.StatusInterval, steps...)
 }
 
 func importCertificate(s *certificateauthority.Steps, ca *pkiv1.IndustryCA) error {

@@ -43,6 +43,8 @@ type Step struct {
 	Do func(ctx context.Context) error
 	// Independent: the step is taken although one before it is not True.
 	Independent bool
+	// Advisory: Ready does not wait for the condition.
+	Advisory bool
 }
 
 // NotReady is a result, not a failure: why a condition is not True yet.
@@ -87,7 +89,8 @@ type Succeeded struct{ Reason, Message string }
 func (e *Succeeded) Error() string { return e.Message }
 
 // Run runs the steps in order until one is not True, sums them up in Ready, and
-// applies the status when it changed. next is when to look again if all is well.
+// applies the status when it changed. next is when to look again if all is well,
+// or sooner when an Advisory step says so.
 func Run(ctx context.Context, c client.Client, obj Object, next time.Duration, steps ...Step) (ctrl.Result, error) {
 	before := obj.DeepCopyObject().(Object)
 	var blocked *NotReady
@@ -109,7 +112,10 @@ func Run(ctx context.Context, c client.Client, obj Object, next time.Duration, s
 				why = Failed(pkiv1.ReasonProgressing, err)
 			}
 			set(obj, s.Condition, metav1.ConditionFalse, why.Reason, why.Message)
-			if blocked == nil {
+			switch {
+			case s.Advisory && why.RequeueAfter > 0:
+				next = min(next, why.RequeueAfter)
+			case !s.Advisory && blocked == nil:
 				blocked = why
 			}
 		}

@@ -22,6 +22,7 @@ import (
 	"github.com/terrace-pki/terrace/internal/issuing"
 	"github.com/terrace-pki/terrace/internal/limits"
 	"github.com/terrace-pki/terrace/internal/responder"
+	"github.com/terrace-pki/terrace/internal/trustsigner"
 )
 
 // core is the keys and the ledger of a process with what works on them. It
@@ -32,6 +33,7 @@ type core struct {
 	devices     *device.Registry
 	authorities *authority.Service
 	responders  *responder.Service
+	trustLists  *trustsigner.Service
 	desk        *issuing.Desk
 	limits      *limits.Limits // nil: only the profiles bound what is issued
 
@@ -58,6 +60,7 @@ func openCore(ctx context.Context, c Core) (*core, error) {
 	options.Store = k.store
 	k.authorities = authority.New(options)
 	k.responders = responder.New(k.store, k.authorities, time.Now)
+	k.trustLists = trustsigner.New(trustsigner.Config{Store: k.store, Authorities: k.authorities, Metrics: trustsigner.NewMetrics(metrics.Registry)})
 	if err := errors.Join(k.authorities.Load(ctx), k.responders.Load(ctx)); err != nil {
 		return nil, errors.Join(err, k.store.Close())
 	}
@@ -88,7 +91,7 @@ func (k *core) setup(mgr ctrl.Manager, nodes validationservice.Nodes) error {
 	devices.InUse = inUse
 	return setupAll(mgr, map[string]setupFunc{
 		"CryptoDevice":       devices.SetupWithManager,
-		"IndustryCA":         (&industryca.Reconciler{Client: client, Authorities: k.authorities, Now: time.Now}).SetupWithManager,
+		"IndustryCA":         (&industryca.Reconciler{Client: client, Authorities: k.authorities, TrustLists: k.trustLists, Now: time.Now}).SetupWithManager,
 		"BusinessCA":         (&businessca.Reconciler{Client: client, Authorities: k.authorities, Limits: k.limits, Now: time.Now}).SetupWithManager,
 		"CertificateProfile": (&certificateprofile.Reconciler{Client: client}).SetupWithManager,
 		"ValidationService":  (&validationservice.Reconciler{Client: client, Responders: k.responders, Authorities: k.authorities, Nodes: nodes}).SetupWithManager,
@@ -114,6 +117,7 @@ func (k *core) services(log logr.Logger, consumers ...func() []string) []service
 	},
 		k.whenLeading(
 			func(ctx context.Context) error { return k.authorities.RunCRLs(ctx, log.WithName("crl")) },
+			func(ctx context.Context) error { return k.trustLists.Run(ctx, log.WithName("trustlist")) },
 			func(ctx context.Context) error { return k.responders.Run(ctx, log.WithName("responder")) },
 		)...)
 }
