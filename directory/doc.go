@@ -13,6 +13,7 @@
 //	<base>                                        dc, o, ou, c, l or st: made when it is missing
 //	ou=<ca>,<base>                                CA: organizationalUnit + pkiCA
 //	cn=crl<N>,ou=<ca>,<base>                      shard N of its CRL: cRLDistributionPoint
+//	cn=trustlist.ctl,ou=<ca>,<base>               trust list of an IndustryCA: document; .p7b likewise
 //	serialNumber=<hex>,ou=<ca>,<base>             subscriber, naming Serial
 //	cn=<CN>+serialNumber=<hex>,ou=<ca>,<base>     subscriber, naming Subject
 //
@@ -26,7 +27,9 @@
 // and l of the subject. A CA has cACertificate;binary and, if its list is not
 // sharded, certificateRevocationList;binary; the list of an IndustryCA is
 // authorityRevocationList;binary. A delta stands beside its list as
-// deltaRevocationList;binary, for which a CA is also a deltaCRL. All of it is in the schemas core, cosine and
+// deltaRevocationList;binary, for which a CA is also a deltaCRL. A trust list is
+// the userSMIMECertificate of its document, and its sequence number the
+// documentVersion. All of it is in the schemas core, cosine and
 // inetorgperson that every OpenLDAP has.
 //
 // # What is shown

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 
@@ -26,12 +27,13 @@ const (
 )
 
 // Publication is the present state of one thing that a directory may show.
-// Exactly one of Authority, Shard and Certificate is set.
+// Exactly one of Authority, Shard, TrustList and Certificate is set.
 type Publication struct {
 	// CA names a key generation of a CA as in files and URLs, e.g. "businessca-province-g1".
 	CA          string
 	Authority   *Authority
 	Shard       *Shard
+	TrustList   *TrustList
 	Certificate *Certificate
 }
 
@@ -50,6 +52,15 @@ type Shard struct {
 	Number int32 // from 0
 	CRL    []byte
 	Delta  []byte // empty when the CA makes none
+}
+
+// TrustList is one form of the trust list (证书信任列表) of an industry CA.
+type TrustList struct {
+	// Extension of the form's files: "ctl" or "p7b".
+	Extension string
+	// Number is the list's sequence number, positive.
+	Number int64
+	DER    []byte
 }
 
 // Certificate is the entry of a subscriber.
@@ -99,19 +110,28 @@ func (l *Layout) want(p Publication) (Want, error) {
 	if err != nil {
 		return Want{}, err
 	}
+	set := 0
+	for _, is := range []bool{p.Authority != nil, p.Shard != nil, p.TrustList != nil, p.Certificate != nil} {
+		if is {
+			set++
+		}
+	}
 	switch {
-	case p.Authority != nil && p.Shard == nil && p.Certificate == nil:
+	case set != 1:
+	case p.Authority != nil:
 		return wantAuthority(ca, *p.Authority)
-	case p.Authority == nil && p.Shard != nil && p.Certificate == nil:
+	case p.Shard != nil:
 		return l.wantShard(ca, *p.Shard)
-	case p.Authority == nil && p.Shard == nil && p.Certificate != nil:
+	case p.TrustList != nil:
+		return wantTrustList(ca, *p.TrustList)
+	default:
 		w, err := l.wantCertificate(ca, *p.Certificate)
 		if err != nil {
 			return Want{}, fmt.Errorf("serial %.40s: %w", p.Certificate.Serial, err)
 		}
 		return w, nil
 	}
-	return Want{}, errors.New("set exactly one of Authority, Shard and Certificate")
+	return Want{}, errors.New("set exactly one of Authority, Shard, TrustList and Certificate")
 }
 
 func present(e Entry) (Want, error) {
@@ -160,6 +180,23 @@ func (l *Layout) wantShard(ca dn, s Shard) (Want, error) {
 		attributes = append(attributes, Attribute{"deltaRevocationList;binary", [][]byte{s.Delta}})
 	}
 	return present(NewEntry(name.String(), attributes...))
+}
+
+// wantTrustList uses a document (RFC 4524 §3.3) that is also an extensibleObject
+// (RFC 4512 §4.3), for no standard class has an attribute for trust lists, and
+// userSMIMECertificate (RFC 2798 §2.8), which holds PKCS#7 signedData. OpenLDAP
+// refuses the option binary for it, although the RFC wants it.
+func wantTrustList(ca dn, t TrustList) (Want, error) {
+	if t.Extension != "ctl" && t.Extension != "p7b" || t.Number < 1 || len(t.DER) == 0 {
+		return Want{}, fmt.Errorf("trust list %q number %d of %d bytes: want ctl or p7b, a positive number and a list", t.Extension, t.Number, len(t.DER))
+	}
+	name := ca.child(ava{"cn", "trustlist." + t.Extension})
+	return present(NewEntry(name.String(),
+		text("objectClass", "document", "extensibleObject"),
+		text("cn", name[0][0].value),
+		text("documentIdentifier", ca[0][0].value+"."+t.Extension),
+		text("documentVersion", strconv.FormatInt(t.Number, 10)),
+		Attribute{"userSMIMECertificate", [][]byte{t.DER}}))
 }
 
 func (l *Layout) wantCertificate(ca dn, c Certificate) (Want, error) {

@@ -10,6 +10,7 @@ import (
 	"github.com/terrace-pki/terrace/internal/ocsp"
 	"github.com/terrace-pki/terrace/internal/pki"
 	"github.com/terrace-pki/terrace/internal/replica"
+	"github.com/terrace-pki/terrace/internal/trustlist"
 	"github.com/terrace-pki/terrace/internal/validation"
 )
 
@@ -95,6 +96,14 @@ func (c catalog) CRL(ctx context.Context, name validation.CAName, shard int32) (
 // Delta implements validation.Catalog.
 func (c catalog) Delta(ctx context.Context, name validation.CAName, shard int32) (validation.CRL, error) {
 	return c.list(ctx, c.delta, "delta CRL", name, shard)
+}
+
+// TrustList implements validation.Catalog.
+func (c catalog) TrustList(ctx context.Context, name validation.CAName, form trustlist.Form) (validation.CRL, error) {
+	read := func(ctx context.Context, ca authority.IssuerKey, shard int32) (authority.CRL, error) {
+		return c.crl(ctx, ca.TrustList(), shard)
+	}
+	return c.list(ctx, read, "trust list", name, int32(form))
 }
 
 func (c catalog) list(ctx context.Context, read func(context.Context, authority.IssuerKey, int32) (authority.CRL, error),

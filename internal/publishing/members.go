@@ -110,7 +110,11 @@ func (t *target) publications(ctx context.Context, changes []authority.Change) (
 				whole[key] = whole[key] || c.Accepted.Name == acceptedName(key)
 			}
 		case c.Kind == authority.ChangeCRL || c.Kind == authority.ChangeDelta:
-			if ca, ok := members[c.CRL.Issuer]; ok && ca.MaxShards > 1 {
+			if of, is := c.CRL.Issuer.OfTrustList(); is {
+				if ca, ok := members[of]; ok {
+					batch = append(batch, trustListOf(ca, *c.CRL))
+				}
+			} else if ca, ok := members[c.CRL.Issuer]; ok && ca.MaxShards > 1 {
 				p, err := t.shard(ctx, ca, c.CRL.Shard) // with both of its lists
 				if err != nil {
 					return nil, err

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/terrace-pki/terrace/directory"
 	"github.com/terrace-pki/terrace/internal/authority"
+	"github.com/terrace-pki/terrace/internal/trustlist"
 )
 
 // source is what the ledger says about one directory.
@@ -53,6 +55,9 @@ func (s source) all(ctx context.Context, yield func(directory.Publication) error
 	}
 	for _, ca := range members {
 		if err := s.authority(ctx, ca, yield); err != nil {
+			return err
+		}
+		if err := s.trustLists(ctx, ca, yield); err != nil {
 			return err
 		}
 		if err := s.good(ctx, ca.Key, yield); err != nil {
@@ -149,6 +154,33 @@ func ignoreNotFound(err error) error {
 		return nil
 	}
 	return err
+}
+
+// trustLists yields both forms of the list that an industry CA made last, also
+// when it makes none any more.
+func (s source) trustLists(ctx context.Context, ca authority.Settings, yield func(directory.Publication) error) error {
+	key := ca.Key.TrustList()
+	if key == (authority.IssuerKey{}) {
+		return nil
+	}
+	for _, form := range trustlist.Forms {
+		list, err := s.store.CurrentCRL(ctx, key, int32(form))
+		if errors.Is(err, authority.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if err := yield(trustListOf(ca, list)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func trustListOf(ca authority.Settings, list authority.CRL) directory.Publication {
+	return directory.Publication{CA: ca.Key.FileName(), TrustList: &directory.TrustList{
+		Extension: strings.TrimPrefix(trustlist.Form(list.Shard).Extension(), "."), Number: list.Number, DER: list.DER}}
 }
 
 func (s source) good(ctx context.Context, key authority.IssuerKey, yield func(directory.Publication) error) error {

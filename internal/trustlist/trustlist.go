@@ -35,8 +35,8 @@ import (
 const (
 	// MaxEntries is the greatest number of certificates on a list.
 	MaxEntries = 1024
-	// MaxSigned is the longest signed list in bytes; what LDAP servers take by default.
-	MaxSigned = 4 << 20
+	// MaxSigned is the longest signed list in bytes: slapd takes requests of 4 MiB by default.
+	MaxSigned = 3 << 20
 	// MaxName is the longest name of a list in bytes.
 	MaxName = 320
 )

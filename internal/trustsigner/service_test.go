@@ -195,7 +195,8 @@ func (f *fixture) change(how func(*authority.Settings)) {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	s := ca.Settings
+	s, list := ca.Settings, *ca.TrustList
+	s.TrustList = &list
 	how(&s)
 	if err := f.authorities.Accept(f.t.Context(), s); err != nil {
 		f.t.Fatal(err)

@@ -1,6 +1,6 @@
 // Package validation serves a ValidationService (证书查验服务系统) over HTTP:
 // OCSP (RFC 6960 Appendix A, RFC 5019), CRLs, ARLs and CA certificates
-// (RFC 5280 §4.2.1.13, §4.2.2.1). Everything that it serves is signed, so HTTP
+// (RFC 5280 §4.2.1.13, §4.2.2.1), and trust lists (LD/T 02.1 §7.3.2). Everything that it serves is signed, so HTTP
 // without TLS is right (RFC 5280 §8).
 package validation
 
@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/terrace-pki/terrace/internal/ocsp"
+	"github.com/terrace-pki/terrace/internal/trustlist"
 )
 
 // ErrNotFound: a catalog does not have what was asked for.
@@ -18,7 +19,8 @@ var ErrNotFound = errors.New("is not served here")
 // CRL is a signed list as it is served.
 type CRL struct {
 	DER []byte
-	// Number is cRLNumber; with the path it names the bytes.
+	// Number is cRLNumber, or the sequence number of a trust list; with the path it
+	// names the bytes.
 	Number                 int64
 	ThisUpdate, NextUpdate time.Time
 }
@@ -35,6 +37,8 @@ type Catalog interface {
 	CRL(ctx context.Context, ca CAName, shard int32) (CRL, error)
 	// Delta returns its current delta (RFC 5280 §5.2.4).
 	Delta(ctx context.Context, ca CAName, shard int32) (CRL, error)
+	// TrustList returns the current trust list of an industry CA in a form.
+	TrustList(ctx context.Context, ca CAName, form trustlist.Form) (CRL, error)
 	// CACertificate returns the certificate of a CA in DER.
 	CACertificate(ctx context.Context, ca CAName) ([]byte, error)
 }

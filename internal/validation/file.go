@@ -9,10 +9,12 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"github.com/terrace-pki/terrace/internal/trustlist"
 )
 
 const (
-	// maxCRLAge bounds how long a cache may keep a CRL, for the next list may
+	// maxCRLAge bounds how long a cache may keep a list, for the next list may
 	// come long before nextUpdate.
 	maxCRLAge = time.Hour
 	// caAge is for CA certificates, which hardly ever change under one name.
@@ -33,13 +35,35 @@ func (h *Handler) serveCRL(w http.ResponseWriter, r *http.Request, file string) 
 	if err != nil {
 		return readError("CRL", err)
 	}
-	header := w.Header()
-	header.Set("Content-Type", "application/pkix-crl") // RFC 2585 §4
-	// The number is used once for a path, and a CRL may be long: no need to hash.
-	header.Set("ETag", `"`+strconv.FormatInt(crl.Number, 10)+`"`)
-	h.setAge(header, min(crl.NextUpdate.Sub(h.now())/2, maxCRLAge), crl.NextUpdate)
-	http.ServeContent(w, r, "", crl.ThisUpdate, bytes.NewReader(crl.DER))
+	h.writeList(w, r, "application/pkix-crl", crl) // RFC 2585 §4
 	return nil
+}
+
+func (h *Handler) serveTrustList(w http.ResponseWriter, r *http.Request, file string) error {
+	ca, form, ok := parseTrustListName(file)
+	if !ok {
+		return fmt.Errorf("name of a trust list: %w", ErrNotFound)
+	}
+	list, err := h.catalog.TrustList(r.Context(), ca, form)
+	if err != nil {
+		return readError("trust list", err)
+	}
+	contentType := "application/pkcs7-mime"
+	if form == trustlist.FormBundle {
+		contentType = "application/x-pkcs7-certificates"
+	}
+	h.writeList(w, r, contentType, list)
+	return nil
+}
+
+// writeList writes a signed list with a number.
+func (h *Handler) writeList(w http.ResponseWriter, r *http.Request, contentType string, l CRL) {
+	header := w.Header()
+	header.Set("Content-Type", contentType)
+	// The number is used once for a path, and a CRL may be long: no need to hash.
+	header.Set("ETag", `"`+strconv.FormatInt(l.Number, 10)+`"`)
+	h.setAge(header, min(l.NextUpdate.Sub(h.now())/2, maxCRLAge), l.NextUpdate)
+	http.ServeContent(w, r, "", l.ThisUpdate, bytes.NewReader(l.DER))
 }
 
 func (h *Handler) serveCA(w http.ResponseWriter, r *http.Request, file string) error {

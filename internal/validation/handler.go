@@ -52,7 +52,7 @@ func NewHandler(c Config) (*Handler, error) {
 		return nil, fmt.Errorf("new validation handler: base %.100q: %w", c.Base, err)
 	}
 	h := &Handler{base: c.Base, catalog: c.Catalog, responder: c.Responder, metrics: c.Metrics, log: c.Log, now: c.Now,
-		failing: map[kind]*atomic.Bool{kindOCSP: {}, kindCRL: {}, kindCA: {}, kindOther: {}}}
+		failing: map[kind]*atomic.Bool{kindOCSP: {}, kindCRL: {}, kindCA: {}, kindTrustList: {}, kindOther: {}}}
 	if h.metrics == nil {
 		h.metrics = NewMetrics(nil)
 	}
@@ -66,10 +66,11 @@ func NewHandler(c Config) (*Handler, error) {
 type kind string
 
 const (
-	kindOCSP  kind = "ocsp"
-	kindCRL   kind = "crl"
-	kindCA    kind = "ca"
-	kindOther kind = "other"
+	kindOCSP      kind = "ocsp"
+	kindCRL       kind = "crl"
+	kindCA        kind = "ca"
+	kindTrustList kind = "ctl"
+	kindOther     kind = "other"
 )
 
 // split finds what a path below base asks for. http.ServeMux cannot be used:
@@ -81,7 +82,7 @@ func split(path, base string) (k kind, rest string) {
 	}
 	first, rest, _ := strings.Cut(below, "/")
 	switch k := kind(first); k {
-	case kindOCSP, kindCRL, kindCA:
+	case kindOCSP, kindCRL, kindCA, kindTrustList:
 		return k, rest
 	}
 	return kindOther, ""
@@ -108,7 +109,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // allowed methods by kind.
-var allowed = map[kind]string{kindOCSP: "GET, HEAD, POST", kindCRL: "GET, HEAD", kindCA: "GET, HEAD", kindOther: "GET, HEAD"}
+var allowed = map[kind]string{kindOCSP: "GET, HEAD, POST", kindCRL: "GET, HEAD", kindCA: "GET, HEAD", kindTrustList: "GET, HEAD", kindOther: "GET, HEAD"}
 
 // serve writes the answer and says what it was, or returns an error and has
 // written nothing.
@@ -126,9 +127,12 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, k kind, rest str
 	ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
 	defer cancel()
 	r = r.WithContext(ctx)
-	if k == kindCRL {
+	switch k {
+	case kindCRL:
 		err = h.serveCRL(w, r, rest)
-	} else {
+	case kindTrustList:
+		err = h.serveTrustList(w, r, rest)
+	default:
 		err = h.serveCA(w, r, rest)
 	}
 	if err == nil {

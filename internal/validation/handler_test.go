@@ -21,6 +21,7 @@ import (
 	"github.com/terrace-pki/terrace/internal/ocsp"
 	"github.com/terrace-pki/terrace/internal/ocsp/ocsptest"
 	"github.com/terrace-pki/terrace/internal/pki"
+	"github.com/terrace-pki/terrace/internal/trustlist"
 )
 
 const (
@@ -51,6 +52,16 @@ func (c *catalog) Delta(_ context.Context, ca CAName, shard int32) (CRL, error) 
 		return CRL{}, ErrNotFound
 	}
 	return c.delta, c.err
+}
+
+// TrustList is that of the same name, its bytes the form's extension.
+func (c *catalog) TrustList(_ context.Context, ca CAName, form trustlist.Form) (CRL, error) {
+	if want := (CAName{KindIndustryCA, c.ca.Name, c.ca.Generation}); c.err == nil && ca != want {
+		return CRL{}, ErrNotFound
+	}
+	l := c.crl
+	l.DER = []byte(form.Extension())
+	return l, c.err
 }
 
 func (c *catalog) CACertificate(_ context.Context, ca CAName) ([]byte, error) {
@@ -355,7 +366,7 @@ func TestMetrics(t *testing.T) {
 	w.do("GET", "/crl/businessca-a-g1-s0.crl", nil)
 	w.do("GET", "/ca/businessca-zz-g1.cer", nil)
 	w.do("GET", "/etc/passwd", nil)
-	want := `# HELP terrace_validation_requests_total Requests to the validation services, by kind (ocsp, crl, ca, other) and result: the certificate's status, the OCSP error, or shed when too many waited; else ok or the HTTP error.
+	want := `# HELP terrace_validation_requests_total Requests to the validation services, by kind (ocsp, crl, ca, ctl, other) and result: the certificate's status, the OCSP error, or shed when too many waited; else ok or the HTTP error.
 # TYPE terrace_validation_requests_total counter
 terrace_validation_requests_total{kind="ca",result="not_found"} 1
 terrace_validation_requests_total{kind="crl",result="ok"} 1
@@ -370,5 +381,34 @@ terrace_validation_requests_total{kind="other",result="not_found"} 1
 	}
 	if n, err := testutil.GatherAndCount(w.registry, "terrace_validation_request_seconds"); err != nil || n != 4 {
 		t.Errorf("%d duration series, %v; want one for each of 4 kinds", n, err)
+	}
+}
+
+func TestTrustListsAreServed(t *testing.T) {
+	w := newWorld(t, "/pki")
+	for path, want := range map[string]struct {
+		status            int
+		contentType, body string
+	}{
+		"/pki/ctl/industryca-a-g1.ctl":    {http.StatusOK, "application/pkcs7-mime", ".ctl"},
+		"/pki/ctl/industryca-a-g1.p7b":    {http.StatusOK, "application/x-pkcs7-certificates", ".p7b"},
+		"/pki/ctl/industryca-b-g1.ctl":    {status: http.StatusNotFound},
+		"/pki/ctl/businessca-a-g1.ctl":    {status: http.StatusNotFound},
+		"/pki/ctl/industryca-a-g1.cer":    {status: http.StatusNotFound},
+		"/pki/ctl/industryca-a-g01.ctl":   {status: http.StatusNotFound},
+		"/pki/ctl/../industryca-a-g1.ctl": {status: http.StatusNotFound},
+	} {
+		r := w.do(http.MethodGet, path, nil)
+		got := body(t, r)
+		if r.StatusCode != want.status || want.body != "" && (string(got) != want.body || r.Header.Get("Content-Type") != want.contentType || r.Header.Get("ETag") != `"77"`) {
+			t.Errorf("%s: status %d, %q as %s, ETag %s", path, r.StatusCode, got, r.Header.Get("Content-Type"), r.Header.Get("ETag"))
+		}
+	}
+	if r := w.do(http.MethodPost, "/pki/ctl/industryca-a-g1.ctl", nil); r.StatusCode != http.StatusMethodNotAllowed || r.Header.Get("Allow") != "GET, HEAD" {
+		t.Errorf("POST: status %d, Allow %q", r.StatusCode, r.Header.Get("Allow"))
+	}
+	w.catalog.err = errors.New("disk")
+	if r := w.do(http.MethodGet, "/pki/ctl/industryca-a-g1.ctl", nil); r.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("a catalog that fails: status %d", r.StatusCode)
 	}
 }

@@ -30,7 +30,7 @@ type series struct {
 func NewMetrics(r prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "terrace_validation_requests_total",
-			Help: "Requests to the validation services, by kind (ocsp, crl, ca, other) and result: the certificate's status, the OCSP error, or shed when too many waited; else ok or the HTTP error."},
+			Help: "Requests to the validation services, by kind (ocsp, crl, ca, ctl, other) and result: the certificate's status, the OCSP error, or shed when too many waited; else ok or the HTTP error."},
 			[]string{"kind", "result"}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "terrace_validation_request_seconds",
 			Help: "Duration of requests to the validation services, by kind.", Buckets: prometheus.ExponentialBuckets(0.00025, 2, 16)}, []string{"kind"}),

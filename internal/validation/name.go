@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+
+	"github.com/terrace-pki/terrace/internal/trustlist"
 )
 
 // Kinds of CAs in names of files: the kind of the object in lower case.
@@ -97,6 +99,17 @@ func parseCertificateName(file string) (ca CAName, ok bool) {
 		return CAName{}, false
 	}
 	return parseCAName(stem)
+}
+
+// parseTrustListName reads "<ca>.ctl" and "<ca>.p7b", of an industry CA.
+func parseTrustListName(file string) (ca CAName, form trustlist.Form, ok bool) {
+	for _, form := range trustlist.Forms {
+		if stem, is := strings.CutSuffix(file, form.Extension()); is {
+			ca, ok = parseCAName(stem)
+			return ca, form, ok && ca.Kind == KindIndustryCA
+		}
+	}
+	return CAName{}, 0, false
 }
 
 func parseCAName(s string) (CAName, bool) {
