@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -25,6 +26,15 @@ func main() {
 	}
 }
 
+// exitError is an error with an exit status other than 1.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string { return e.err.Error() }
+func (e *exitError) Unwrap() error { return e.err }
+
 // command returns the command tree of a program name.
 func command(name string) *cobra.Command {
 	root := &cobra.Command{Use: "terrace", Short: "Certificate authentication system of LD/T 02.1-2022, declared in a Kubernetes API",
@@ -35,6 +45,6 @@ func command(name string) *cobra.Command {
 		root.AddCommand(approveCommand(), denyCommand(), explainCommand(), inspectCommand(), lintCommand(), treeCommand())
 		return root
 	}
-	root.AddCommand(runCommand(), managerCommand(), caCommand(), raCommand(), validationCommand(), pusherCommand(), directoryCommand(), transportCommand(), messageKeyCommand(), benchCommand(), deviceCommand(), devCommand(), inspectCommand(), lintCommand(), ledgerCommand())
+	root.AddCommand(runCommand(), managerCommand(), caCommand(), raCommand(), validationCommand(), pusherCommand(), directoryCommand(), trustListCommand(), transportCommand(), messageKeyCommand(), benchCommand(), deviceCommand(), devCommand(), inspectCommand(), lintCommand(), ledgerCommand())
 	return root
 }
