@@ -5,7 +5,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -25,15 +24,6 @@ func main() {
 		os.Exit(exitCode(err))
 	}
 }
-
-// exitError is an error with an exit status other than 1.
-type exitError struct {
-	code int
-	err  error
-}
-
-func (e *exitError) Error() string { return e.err.Error() }
-func (e *exitError) Unwrap() error { return e.err }
 
 // command returns the command tree of a program name.
 func command(name string) *cobra.Command {

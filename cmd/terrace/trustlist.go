@@ -100,7 +100,7 @@ func (c trustListCheck) run(stdin io.Reader, out io.Writer, file string) error {
 		return err
 	}
 	if refusal != nil {
-		return &exitError{exitRefused, refusal}
+		return exitError{exitRefused, refusal}
 	}
 	return nil
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -79,11 +78,7 @@ func TestTrustListVerify(t *testing.T) {
 			err := cmd.Execute()
 			code, said := 0, out.String()
 			if err != nil {
-				code, said = 1, err.Error()
-				var coded *exitError
-				if errors.As(err, &coded) {
-					code = coded.code
-				}
+				code, said = exitCode(err), err.Error()
 			}
 			if code != c.code || !strings.Contains(said, c.want) {
 				t.Errorf("exit status %d, want %d; said %q, want %q", code, c.code, said, c.want)

@@ -2,6 +2,7 @@ package trustsigner_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -54,6 +55,24 @@ var devices = sync.OnceValues(func() (*device.Registry, error) {
 	}
 	return registry, nil
 })
+
+// replaced returns devices of which that of the lists is a new one.
+func replaced(t *testing.T, old *device.Registry) *device.Registry {
+	t.Helper()
+	keys, err := software.Open(software.Config{Dir: filepath.Join(t.TempDir(), "keys"), Password: []byte("test")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept, err := old.Get("tier/device")
+	if err != nil {
+		t.Fatal(err)
+	}
+	registry := device.NewRegistry()
+	if err := errors.Join(registry.Put("tier/device", kept), registry.Put("tier/lists", keys)); err != nil {
+		t.Fatal(err)
+	}
+	return registry
+}
 
 func TestMain(m *testing.M) {
 	var err error

@@ -174,6 +174,25 @@ func TestRevokedSignerGetsAnotherKey(t *testing.T) {
 	}
 }
 
+func TestSignerWhoseKeyIsLost(t *testing.T) {
+	f := newFixture(t)
+	first := f.ensure(true)
+	f.devices = replaced(t, f.devices)
+	f.start()
+	f.now = f.now.Add(time.Hour)
+	if _, err := f.Ensure(t.Context(), industry); !errors.Is(err, authority.ErrKeyMissing) {
+		t.Fatalf("got %v, want %v", err, authority.ErrKeyMissing)
+	}
+	r, err := f.authorities.Status(t.Context(), industry, pki.SerialFromInt(first.Signer.SerialNumber))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.perform(authority.VerbRevoke, "lost", r)
+	if second := f.ensure(true); second.Signer.Equal(first.Signer) {
+		t.Error("the list is signed under the revoked certificate")
+	}
+}
+
 func TestPausedCAKeepsItsSigner(t *testing.T) {
 	f := newFixture(t)
 	first := f.ensure(true)

@@ -50,11 +50,8 @@ func (s *Service) signer(ctx context.Context, ca *authority.CA) (crypto.MessageS
 		return nil, nil, err
 	}
 	for state.KeyGeneration <= maxKeyGenerations {
-		signer, key, err := s.c.Authorities.EnsureKey(ctx, owner(ca.Key), state.KeyGeneration, ca.TrustList.Device)
-		if err != nil {
-			return nil, nil, err
-		}
-		kept, err := s.kept(ctx, ca, state, key.PublicKey)
+		// First, for the key of a revoked certificate may be lost.
+		kept, err := s.kept(ctx, ca, state)
 		if errors.Is(err, errSignerRevoked) {
 			if state, err = s.nextKey(ctx, ca.Key, state); err != nil {
 				return nil, nil, err
@@ -64,8 +61,12 @@ func (s *Service) signer(ctx context.Context, ca *authority.CA) (crypto.MessageS
 		if err != nil {
 			return nil, nil, err
 		}
+		signer, key, err := s.c.Authorities.EnsureKey(ctx, owner(ca.Key), state.KeyGeneration, ca.TrustList.Device)
+		if err != nil {
+			return nil, nil, err
+		}
 		certificate, err := s.issue(ctx, ca, state, key.PublicKey)
-		if err != nil && kept != nil {
+		if err != nil && kept != nil && bytes.Equal(kept.RawSubjectPublicKeyInfo, key.PublicKey) {
 			certificate, err = kept, nil // the CA cannot issue now; an earlier one serves
 		}
 		return signer, certificate, err
@@ -111,11 +112,11 @@ func (s *Service) window() int64 {
 	return s.c.Authorities.Now().Unix() / int64(signerValidity/windows/time.Second)
 }
 
-// kept looks through the certificates of a key that are not expired. It returns
+// kept looks through the certificates of a key generation that are not expired. It returns
 // the newest that is good, nil for none, or errSignerRevoked when one is not.
-func (s *Service) kept(ctx context.Context, ca *authority.CA, state signerState, spki []byte) (good *smx509.Certificate, err error) {
+func (s *Service) kept(ctx context.Context, ca *authority.CA, state signerState) (good *smx509.Certificate, err error) {
 	for w := s.window(); w >= s.window()-windows; w-- {
-		r, err := s.c.Authorities.Find(ctx, identity(ca, state, spki, w))
+		r, err := s.c.Authorities.Find(ctx, identity(ca, state, nil, w))
 		if errors.Is(err, authority.ErrNotFound) || err == nil && (r.State != authority.StateIssued || r.Issuer != ca.Key || !s.c.Authorities.Now().Before(r.NotAfter)) {
 			continue
 		}
@@ -126,15 +127,16 @@ func (s *Service) kept(ctx context.Context, ca *authority.CA, state signerState,
 			return nil, errSignerRevoked
 		}
 		if good == nil {
-			if good, err = parseFor(r, spki); err != nil {
-				return nil, err
+			if good, err = pki.ParseCertificate(r.Certificate); err != nil {
+				return nil, fmt.Errorf("read the signer's certificate: %w", err)
 			}
 		}
 	}
 	return good, nil
 }
 
-// identity names the CA's key generation, the signer's key and the window.
+// identity names the CA's key generation, the signer's key and the window. To
+// find it, no public key is needed.
 func identity(ca *authority.CA, state signerState, spki []byte, window int64) authority.Identity {
 	parts := strings.SplitN(ca.Key.Authority, "/", 3)
 	name := fmt.Sprintf("%s.k%d.%d", ca.Key.FileName(), state.KeyGeneration, window)
