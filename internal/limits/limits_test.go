@@ -123,6 +123,7 @@ func TestCheck(t *testing.T) {
 		"CA, path length":       {industry, "CN=a,O=Ministry,C=CN", ca(2, time.Hour), "path length"},
 		"CA, validity":          {industry, "CN=a,O=Ministry,C=CN", ca(0, 87601*time.Hour), "validity"},
 		"CA, subject":           {industry, "CN=a,O=Ministry,C=US", ca(0, time.Hour), "subject"},
+		"trust list signer":     {business, "CN=t,O=Other,C=US", func(o *authority.Order) { o.Identity.Kind = authority.KindTrustListSigner }, ""},
 		"responder":             {business, "CN=r,O=Other,C=US", func(o *authority.Order) { o.Identity.Kind = authority.KindOCSPResponder }, ""},
 		"subscriber of an IA":   {industry, "CN=a,O=Ministry,C=CN", func(*authority.Order) {}, "no entry in authorities"},
 	} {
