@@ -83,6 +83,13 @@ func industry(ns, name string) *pkiv1.IndustryCA {
 	return ca
 }
 
+// signsLists has a CA's trust lists signed in a device.
+func signsLists(ca *pkiv1.IndustryCA, device string) *pkiv1.IndustryCA {
+	hour := metav1.Duration{Duration: time.Hour}
+	ca.Spec.TrustList = &pkiv1.TrustListSpec{Interval: hour, Overlap: hour, DeviceRef: local(device)}
+	return ca
+}
+
 func business(ns, name string, issuer pkiv1.BusinessCAIssuer) *pkiv1.BusinessCA {
 	ca := &pkiv1.BusinessCA{ObjectMeta: meta(ns, name), Spec: pkiv1.BusinessCASpec{CACommon: caCommon("CN=CA,C=CN"), Validity: metav1.Duration{Duration: time.Hour}, Issuer: issuer}}
 	ca.Spec.ValidationServiceRef = local("validation")

@@ -344,3 +344,23 @@ func TestUnusedGoes(t *testing.T) {
 		})
 	}
 }
+
+// TestDeviceOfTrustListsIsHeld: the signer's key may be in another device than the CA's.
+func TestDeviceOfTrustListsIsHeld(t *testing.T) {
+	tier := controllertest.New(t)
+	ca := tier.ReadyIndustryCA(t)
+	tier.ReadyBusinessCA(t) // issued by it
+	inUse := deletion.Device(tier.Authorities, responder.New(tier.Store, tier.Authorities, time.Now), time.Now, tier.Namespace+"/lists")
+	for name, list := range map[string]*pkiv1.TrustListSpec{"none": nil, "declared": {Interval: metav1.Duration{Duration: time.Hour},
+		Overlap: metav1.Duration{Duration: time.Hour}, DeviceRef: &pkiv1.LocalObjectReference{Name: "lists"}}} {
+		ca.Spec.TrustList = list
+		tier.Update(t, ca)
+		if _, err := controllertest.Reconcile(t, tier.Client, tier.Industry(tier.Now), ca); err != nil {
+			t.Fatal(err)
+		}
+		why, err := inUse(t.Context())
+		if err != nil || (why != "") != (list != nil) {
+			t.Errorf("%s: in use because %q, %v", name, why, err)
+		}
+	}
+}
