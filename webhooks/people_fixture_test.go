@@ -124,7 +124,7 @@ func signed(a *pkiv1.Approval) *pkiv1.Approval {
 func revocationOf(ns string, target pkiv1.RevocationTarget) *pkiv1.CertificateRevocation {
 	r := &pkiv1.CertificateRevocation{ObjectMeta: metav1.ObjectMeta{Namespace: ns, GenerateName: "act-"}, Spec: pkiv1.CertificateRevocationSpec{
 		Target: target, Action: pkiv1.ActionRevoke, Reason: "KeyCompromise"}}
-	if target.CertificateAuthorityRef == nil {
+	if target.CertificateAuthorityRef == nil && target.TrustListSignerRef == nil {
 		r.Spec.RegistrationAuthorityRef = &pkiv1.NamespacedReference{Name: "ra"}
 	}
 	return r

@@ -129,6 +129,7 @@ func TestWhoMayRevoke(t *testing.T) {
 	byCA := func(name string) pkiv1.RevocationTarget {
 		return pkiv1.RevocationTarget{CertificateAuthorityRef: &pkiv1.LocalObjectReference{Name: name}}
 	}
+	signer := pkiv1.RevocationTarget{TrustListSignerRef: &pkiv1.LocalObjectReference{Name: "ca"}}
 	both := []string{"clerks", "revokers"}
 	for name, tc := range map[string]struct {
 		user   string
@@ -142,6 +143,8 @@ func TestWhoMayRevoke(t *testing.T) {
 		"a service account with verb":   {robot, both, byRequest, nil},
 		"without verb":                  {clerk, both[:1], byRequest, []string{"forbidden", "`revoke` registrationauthorities \"ra\"", ns}},
 		"without verb, CA":              {clerk, both[:1], byCA("business"), []string{"forbidden", "`revoke` industrycas \"ca\""}},
+		"revoker, trust list signer":    {revoker, both, signer, nil},
+		"without verb, signer":          {clerk, both[:1], signer, []string{"forbidden", "`revoke` industrycas \"ca\""}},
 		"no such CA":                    {revoker, both, byCA("lost"), nil},
 		"no such CA, the other verb":    {revoker, []string{"clerks", "sub-revokers"}, byCA("lost"), nil},
 		"no such CA, without verb":      {clerk, both[:1], byCA("lost"), []string{"forbidden", "`revoke` all businesscas", ns}},

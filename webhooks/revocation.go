@@ -54,6 +54,9 @@ type right struct {
 
 // onBehalfOf lists the objects of which the requester needs the verb on one.
 func (v revocationValidator) onBehalfOf(ctx context.Context, rev *pkiv1.CertificateRevocation) ([]right, error) {
+	if signer := rev.Spec.Target.TrustListSignerRef; signer != nil {
+		return []right{{plural("IndustryCA"), types.NamespacedName{Namespace: rev.Namespace, Name: signer.Name}}}, nil
+	}
 	ref := rev.Spec.Target.CertificateAuthorityRef
 	if ref == nil {
 		return []right{{"registrationauthorities", policy.AuthorityKey(*rev.Spec.RegistrationAuthorityRef, rev.Namespace)}}, nil

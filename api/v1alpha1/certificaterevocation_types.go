@@ -49,7 +49,8 @@ type CertificateRevocation struct {
 //
 // +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec is immutable: another act is another CertificateRevocation"
 // +kubebuilder:validation:XValidation:rule="self.action == 'Revoke' ? has(self.reason) : !has(self.reason)",message="reason: Revoke needs one, Hold and Release have none"
-// +kubebuilder:validation:XValidation:rule="has(self.target.certificateAuthorityRef) ? !has(self.registrationAuthorityRef) : has(self.registrationAuthorityRef)",message="registrationAuthorityRef: required for requestRef and serialNumber, absent for a CA"
+// +kubebuilder:validation:XValidation:rule="has(self.target.certificateAuthorityRef) || has(self.target.trustListSignerRef) ? !has(self.registrationAuthorityRef) : has(self.registrationAuthorityRef)",message="registrationAuthorityRef: required for requestRef and serialNumber, absent for a CA and for the signer of trust lists"
+// +kubebuilder:validation:XValidation:rule="!has(self.target.trustListSignerRef) || self.action == 'Revoke'",message="action: the signer of trust lists can only be revoked"
 type CertificateRevocationSpec struct {
 	// target says which certificate.
 	// +required
@@ -79,7 +80,7 @@ type CertificateRevocationSpec struct {
 
 // RevocationTarget names one certificate: exactly one member.
 //
-// +kubebuilder:validation:ExactlyOneOf=requestRef;serialNumber;certificateAuthorityRef
+// +kubebuilder:validation:ExactlyOneOf=requestRef;serialNumber;certificateAuthorityRef;trustListSignerRef
 type RevocationTarget struct {
 	// requestRef names the CertificateRequest, in the namespace of this object,
 	// that the certificate was issued for. The request itself may be gone.
@@ -92,6 +93,10 @@ type RevocationTarget struct {
 	// certificateAuthorityRef names a BusinessCA of this namespace, whose own certificate is meant.
 	// +optional
 	CertificateAuthorityRef *LocalObjectReference `json:"certificateAuthorityRef,omitempty"`
+	// trustListSignerRef names an IndustryCA of this namespace: the certificate of
+	// the signer of its current trust list is meant. Another key is made for the next.
+	// +optional
+	TrustListSignerRef *LocalObjectReference `json:"trustListSignerRef,omitempty"`
 }
 
 // RevocationAction is what happens to a certificate.

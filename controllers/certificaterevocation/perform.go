@@ -71,6 +71,10 @@ func (w *work) act(ctx context.Context) (registration.Act, error) {
 		act.CertificateAuthority = policy.KindBusinessCA + "/" + rev.Namespace + "/" + ref.Name
 		return act, nil
 	}
+	if ref := target.TrustListSignerRef; ref != nil {
+		act.TrustListSigner = "IndustryCA/" + rev.Namespace + "/" + ref.Name
+		return act, nil
+	}
 	if target.RequestRef != nil {
 		act.Request = target.RequestRef.Name
 	} else {

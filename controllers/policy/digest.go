@@ -67,6 +67,9 @@ func ActDigest(rev *pkiv1.CertificateRevocation) [32]byte {
 	if target.CertificateAuthorityRef != nil {
 		c.CertificateAuthority = target.CertificateAuthorityRef.Name
 	}
+	if target.TrustListSignerRef != nil {
+		c.CertificateAuthority = "TrustListSigner/" + target.TrustListSignerRef.Name // no object's name has a slash
+	}
 	if ref := rev.Spec.RegistrationAuthorityRef; ref != nil {
 		ra := AuthorityKey(*ref, rev.Namespace)
 		c.RegistrationNamespace, c.RegistrationName = ra.Namespace, ra.Name

@@ -171,6 +171,8 @@ func (d *Desk) target(ctx context.Context, act registration.Act) (authority.Reco
 			return authority.Record{}, err
 		}
 		return d.find(ctx, kind, namespace, name)
+	case act.TrustListSigner != "":
+		return d.trustListSigner(ctx, act.TrustListSigner)
 	case act.Request != "":
 		r, err := d.find(ctx, kindRequest, act.Identity.Namespace, act.Request)
 		if err == nil && r.Issuer.Authority != act.Authority {

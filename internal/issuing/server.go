@@ -62,7 +62,9 @@ func (d *Desk) handlePerform(ctx context.Context, peer link.Peer, act registrati
 		return authority.Performed{}, err
 	}
 	issuer := act.Authority
-	if act.CertificateAuthority != "" {
+	if act.TrustListSigner != "" {
+		issuer = act.TrustListSigner
+	} else if act.CertificateAuthority != "" {
 		kind, namespace, name, err := split(act.CertificateAuthority)
 		if err != nil {
 			return authority.Performed{}, fmt.Errorf("%w: %w", registration.ErrInvalidOrder, err)

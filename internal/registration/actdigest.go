@@ -8,7 +8,8 @@ import "github.com/emmansun/gmsm/sm3"
 type ActContent struct {
 	// Exactly one of Request, Serial and CertificateAuthority is not empty. The
 	// serial number is as pki.Serial writes it; the names are in the object's
-	// namespace, which is part of its identity.
+	// namespace, which is part of its identity. The signer of an IndustryCA's trust
+	// list is the CertificateAuthority "TrustListSigner/" and the CA's name.
 	Request, Serial, CertificateAuthority string
 	// RegistrationNamespace as resolved; empty for a CA, as RegistrationName is.
 	RegistrationNamespace, RegistrationName string

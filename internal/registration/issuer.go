@@ -40,23 +40,26 @@ type Known struct {
 	Issued
 }
 
-// Act asks for a revocation, hold or release: exactly one of Request, Serial
-// and CertificateAuthority names the certificate.
+// Act asks for a revocation, hold or release: exactly one of Request, Serial,
+// CertificateAuthority and TrustListSigner names the certificate.
 type Act struct {
 	Identity authority.Identity `json:"identity"`
-	// RegistrationAuthority is "namespace/name" of the RA that asks; empty with CertificateAuthority.
+	// RegistrationAuthority is "namespace/name" of the RA that asks; empty with the latter two.
 	RegistrationAuthority string `json:"registrationAuthority,omitempty"`
 	// Authority is "BusinessCA/namespace/name" of the RA's business CA; the
-	// certificate must be one of its own. Empty with CertificateAuthority.
+	// certificate must be one of its own. Empty with the latter two.
 	Authority string `json:"authority,omitempty"`
 	// Request is the name of the CertificateRequest, in the act's namespace.
 	Request string `json:"request,omitempty"`
 	// Serial of the certificate.
 	Serial pki.Serial `json:"serial,omitempty"`
 	// CertificateAuthority is "BusinessCA/namespace/name", whose own certificate is meant.
-	CertificateAuthority string         `json:"certificateAuthority,omitempty"`
-	Verb                 authority.Verb `json:"verb"`
-	Reason               pki.Reason     `json:"reason"`
+	CertificateAuthority string `json:"certificateAuthority,omitempty"`
+	// TrustListSigner is "IndustryCA/namespace/name": the certificate of the signer
+	// of its current trust list is meant.
+	TrustListSigner string         `json:"trustListSigner,omitempty"`
+	Verb            authority.Verb `json:"verb"`
+	Reason          pki.Reason     `json:"reason"`
 }
 
 // Errors of an Issuer besides those of package authority.

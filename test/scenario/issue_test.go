@@ -42,6 +42,7 @@ func TestMinistry(t *testing.T) {
 	t.Run("what is in use is not deleted", func(t *testing.T) { protected(t, tr) })
 	t.Run("a business CA issues another", func(t *testing.T) { subordinate(t, tr) })
 	t.Run("a business CA is certified outside", func(t *testing.T) { external(t, tr) })
+	t.Run("trust list", func(t *testing.T) { trustList(t, tr) })
 	t.Run("personal data comes from a Secret", func(t *testing.T) { identity(t, tr) })
 	t.Run("secrets stay out of sight", func(t *testing.T) { secretsStayOut(t, tr) })
 	t.Run("metrics are scraped", func(t *testing.T) { scrape(t, tr) })
