@@ -217,8 +217,9 @@ func (s *Service) ensure(ctx context.Context, ca *authority.CA) (made bool, err 
 	return true, s.make(ctx, ca, trusted, signer, certificate)
 }
 
-// last reads the current list from the ledger: nil when there is none, or when
-// a crash came between its two forms, so that both are made anew.
+// last reads the current list from the ledger: nil when there is none, when a
+// crash came between its two forms, or when another release wrote it in another
+// format, so that both are made anew.
 func (s *Service) last(ctx context.Context, key authority.IssuerKey) (*trustlist.Signed, error) {
 	var lists []*trustlist.Signed
 	for _, form := range trustlist.Forms {
@@ -231,7 +232,7 @@ func (s *Service) last(ctx context.Context, key authority.IssuerKey) (*trustlist
 		}
 		l, err := trustlist.Parse(kept.DER)
 		if err != nil {
-			return nil, fmt.Errorf("read current list: %w", err)
+			return nil, nil //nolint:nilerr // see above
 		}
 		lists = append(lists, l)
 	}

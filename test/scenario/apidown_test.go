@@ -14,6 +14,7 @@ import (
 	"github.com/emmansun/gmsm/smx509"
 
 	"github.com/terrace-pki/terrace/internal/pki"
+	"github.com/terrace-pki/terrace/internal/trustlist"
 )
 
 // TestFactsGoOnWithoutTheAPIServer runs terrace-standalone against an API
@@ -26,6 +27,7 @@ func TestFactsGoOnWithoutTheAPIServer(t *testing.T) {
 	tr.args = []string{"--cluster", currentContext(t, tr.bin, kubeconfig)}
 	tr.start()
 	tr.mustKubectl("admin", "", "patch", "businessca/business", "--type=merge", "-p", `{"spec":{"crl":{"interval":"1m","overlap":"1m"}}}`)
+	tr.mustKubectl("admin", "", "patch", "industryca/industry", "--type=merge", "-p", `{"spec":{"trustList":{"interval":"1m","overlap":"1m"}}}`)
 	tr.mustKubectl("applicant", request(t, "first", "person", csr(t, "/C=CN/O=Ministry/CN=x")), "apply", "-f", "-")
 	tr.approve("first", "reviewer-1", "reviewer-2")
 	tr.mustKubectl("applicant", "", "wait", "--for=condition=Ready", "--timeout=60s", "certificaterequest/first")
@@ -37,6 +39,8 @@ func TestFactsGoOnWithoutTheAPIServer(t *testing.T) {
 	verifyOCSP(t, tr, "good")
 	before := crlNumber(t, get(t, cert.CRLDistributionPoints[0]))
 	leafBefore, aboveBefore := chain(tr)
+	list := strings.Replace(cert.IssuingCertificateURL[0], "/ca/businessca-business-g1.cer", "/ctl/industryca-industry-g1.ctl", 1)
+	listBefore := sequenceNumber(t, get(t, list))
 
 	if err := api.Process.Signal(syscall.SIGKILL); err != nil {
 		t.Fatal(err)
@@ -45,6 +49,11 @@ func TestFactsGoOnWithoutTheAPIServer(t *testing.T) {
 	for deadline := time.Now().Add(2 * time.Minute); crlNumber(t, get(t, cert.CRLDistributionPoints[0])) == before; time.Sleep(2 * time.Second) {
 		if time.Now().After(deadline) {
 			t.Fatalf("no new CRL within two minutes of the API server's end:\n%s", tr.out)
+		}
+	}
+	for deadline := time.Now().Add(2 * time.Minute); sequenceNumber(t, get(t, list)) == listBefore; time.Sleep(2 * time.Second) {
+		if time.Now().After(deadline) {
+			t.Fatalf("no new trust list within two minutes more:\n%s", tr.out)
 		}
 	}
 	askOCSP(t, leafBefore, aboveBefore[0], "good")
@@ -60,6 +69,15 @@ func crlNumber(t *testing.T, der []byte) string {
 		t.Fatal(err)
 	}
 	return l.Number.String()
+}
+
+func sequenceNumber(t *testing.T, der []byte) int64 {
+	t.Helper()
+	l, err := trustlist.Parse(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l.Sequence
 }
 
 func startAPIServer(t *testing.T, bin string) (cmd *exec.Cmd, kubeconfig string) {
