@@ -69,38 +69,15 @@ func (w *validationWorld) awaitTrustList(t *testing.T, root *smx509.Certificate,
 	}
 }
 
-func TestValidationNodeServesTrustListsWithTheCoreSwitchedOff(t *testing.T) {
-	w := newValidationWorld(t)
-	root := w.declareIndustryCA(t)
+// signTrustList signs the list and returns its number.
+func (w *validationWorld) signTrustList(t *testing.T) int64 {
+	t.Helper()
 	lists := trustsigner.New(trustsigner.Config{Store: w.store, Authorities: w.authorities})
-	sign := func() int64 {
-		t.Helper()
-		if made, err := lists.Ensure(t.Context(), industryKey); err != nil || !made {
-			t.Fatal(made, err)
-		}
-		status, _ := lists.Status(industryKey)
-		return status.Sequence
+	if made, err := lists.Ensure(t.Context(), industryKey); err != nil || !made {
+		t.Fatal(made, err)
 	}
-	first := sign()
-	w.node.start(t)
-	stop := w.runCore(t)
-	w.awaitTrustList(t, root, first)
-	lists = trustsigner.New(trustsigner.Config{Store: w.store, Authorities: w.authorities})
-	ca, err := w.authorities.CA(industryKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	settings := ca.Settings
-	often := *settings.TrustList
-	often.Interval = time.Nanosecond // the next is due
-	settings.TrustList = &often
-	if err := w.authorities.Accept(t.Context(), settings); err != nil {
-		t.Fatal(err)
-	}
-	second := sign()
-	w.awaitTrustList(t, root, second)
-	stop()
-	w.awaitTrustList(t, root, second)
+	status, _ := lists.Status(industryKey)
+	return status.Sequence
 }
 
 func TestReplicaKeepsTheTrustListWithTheHighestNumber(t *testing.T) {
