@@ -22,17 +22,14 @@ func trustListCommand() *cobra.Command {
 	return cmd
 }
 
-// exitRefused is the exit status when a list was read and is not to be relied on.
-const exitRefused = 2
-
 func trustListVerifyCommand() *cobra.Command {
 	var c trustListCheck
 	cmd := &cobra.Command{Use: "verify FILE", Args: cobra.ExactArgs(1), Short: "Verify a trust list, .ctl or .p7b, and show what is on it",
 		Long: `Verify the signature of a trust list (证书信任列表), the signer's right to sign it and
 path to the root, its times, and that its certificates are those of the list and
 no other ones. FILE is DER, - for standard input. Revocation of the signer is not
-checked. The exit status is 0 when the list is good, 2 when it is not to be
-relied on, and 1 when it could not be judged.`,
+checked. The exit status is 0 when the list is good, 1 when it is not to be
+relied on, and 2 when it could not be judged.`,
 		Example: `  curl -fsSO http://pki.example.cn/ctl/industryca-ministry-g1.ctl
   terrace trustlist verify industryca-ministry-g1.ctl --root national-root.pem`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -79,7 +76,7 @@ type shownCertificate struct {
 func (c trustListCheck) run(stdin io.Reader, out io.Writer, file string) error {
 	root, at, der, err := c.read(stdin, file)
 	if err != nil {
-		return err
+		return unreadable(err)
 	}
 	list, refusal := trustlist.Parse(der)
 	shown := shownTrustList{}
@@ -99,10 +96,7 @@ func (c trustListCheck) run(stdin io.Reader, out io.Writer, file string) error {
 	if err != nil {
 		return err
 	}
-	if refusal != nil {
-		return exitError{exitRefused, refusal}
-	}
-	return nil
+	return refusal
 }
 
 func (c trustListCheck) read(stdin io.Reader, file string) (root *smx509.Certificate, at time.Time, der []byte, err error) {

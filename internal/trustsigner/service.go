@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"slices"
 	"sync"
 	"time"
 
@@ -63,13 +62,19 @@ type Status struct {
 type Service struct {
 	c Config
 
-	making sync.Mutex // one list at a time; guards current
-	// current lists by CA, so that the ledger is not asked for them on every look.
-	// Nobody else makes lists: see authority.Ledger.
-	current map[authority.IssuerKey]*trustlist.Signed
+	making sync.Mutex // one list at a time; guards what follows
+	// known is what the ledger has of each CA, so that it is not asked on every
+	// look: the process that leads makes the lists alone.
+	known map[authority.IssuerKey]*known
 
 	mu     sync.RWMutex
 	status map[authority.IssuerKey]Status
+}
+
+// known is what the ledger has of a CA's lists.
+type known struct {
+	current *trustlist.Signed // nil when both forms are to be made anew
+	newest  map[trustlist.Form]int64
 }
 
 // New returns a service; Run starts it.
@@ -80,7 +85,7 @@ func New(c Config) *Service {
 	if c.AtCommitPoint == nil {
 		c.AtCommitPoint = func(CommitPoint) error { return nil }
 	}
-	return &Service{c: c, current: map[authority.IssuerKey]*trustlist.Signed{}, status: map[authority.IssuerKey]Status{}}
+	return &Service{c: c, known: map[authority.IssuerKey]*known{}, status: map[authority.IssuerKey]Status{}}
 }
 
 // Status returns how the list of a CA stands; false before the first look, and
@@ -180,7 +185,8 @@ func (s *Service) Ensure(ctx context.Context, key authority.IssuerKey) (made boo
 // note keeps what Status and the metrics show. It is called under making.
 func (s *Service) note(key authority.IssuerKey, err error) {
 	st := Status{Err: err}
-	if l := s.current[key]; l != nil {
+	if k := s.known[key]; k != nil && k.current != nil {
+		l := k.current
 		st.Sequence, st.ThisUpdate, st.NextUpdate, st.Entries = l.Sequence, l.ThisUpdate, l.NextUpdate, len(l.Certificates)
 		s.c.Metrics.current(key, st)
 	}
@@ -190,14 +196,12 @@ func (s *Service) note(key authority.IssuerKey, err error) {
 }
 
 func (s *Service) ensure(ctx context.Context, ca *authority.CA) (made bool, err error) {
-	if s.current[ca.Key] == nil {
+	if s.known[ca.Key] == nil {
 		last, err := s.last(ctx, ca.Key)
 		if err != nil {
 			return false, err
 		}
-		if last != nil {
-			s.current[ca.Key] = last
-		}
+		s.known[ca.Key] = last
 	}
 	trusted, err := s.trusted(ctx, ca)
 	if err != nil {
@@ -217,34 +221,34 @@ func (s *Service) ensure(ctx context.Context, ca *authority.CA) (made bool, err 
 	return true, s.make(ctx, ca, trusted, signer, certificate)
 }
 
-// last reads the current list from the ledger: nil when there is none, when a
+// last reads what the ledger has. No list is current when there is none, when a
 // crash came between its two forms, or when another release wrote it in another
-// format, so that both are made anew.
-func (s *Service) last(ctx context.Context, key authority.IssuerKey) (*trustlist.Signed, error) {
+// format.
+func (s *Service) last(ctx context.Context, key authority.IssuerKey) (*known, error) {
+	k := &known{newest: map[trustlist.Form]int64{}}
 	var lists []*trustlist.Signed
 	for _, form := range trustlist.Forms {
 		kept, err := s.c.Store.CurrentCRL(ctx, key.TrustList(), int32(form))
 		if errors.Is(err, authority.ErrNotFound) {
-			return nil, nil
+			continue
 		}
 		if err != nil {
 			return nil, fmt.Errorf("read current list: %w", err)
 		}
-		l, err := trustlist.Parse(kept.DER)
-		if err != nil {
-			return nil, nil //nolint:nilerr // see above
+		k.newest[form] = kept.Number
+		if l, err := trustlist.Parse(kept.DER); err == nil {
+			lists = append(lists, l)
 		}
-		lists = append(lists, l)
 	}
-	if lists[0].Sequence != lists[1].Sequence {
-		return nil, nil
+	if len(lists) == len(trustlist.Forms) && lists[0].Sequence == lists[1].Sequence {
+		k.current = lists[1]
 	}
-	return lists[1], nil
+	return k, nil
 }
 
 // due says whether a list must be made now.
 func (s *Service) due(ctx context.Context, ca *authority.CA, trusted []*smx509.Certificate) (bool, error) {
-	last := s.current[ca.Key]
+	last := s.known[ca.Key].current
 	if last == nil {
 		return true, nil
 	}
@@ -282,23 +286,25 @@ func (s *Service) make(ctx context.Context, ca *authority.CA, trusted []*smx509.
 	if l.NextUpdate.After(certificate.NotAfter) { // near the end of the CA
 		l.NextUpdate = certificate.NotAfter.UTC()
 	}
+	newest := s.known[ca.Key].newest
 	for i, form := range trustlist.Forms {
 		der, err := trustlist.Sign(signer, certificate, l, form)
 		if err != nil {
 			return err
 		}
-		err = s.c.Store.SaveCRL(ctx, authority.CRL{Issuer: key, Shard: int32(form), Number: number, ThisUpdate: l.ThisUpdate, NextUpdate: l.NextUpdate, DER: der})
+		err = s.c.Store.SaveCRL(ctx, authority.CRL{Issuer: key, Shard: int32(form), Number: number, ThisUpdate: l.ThisUpdate, NextUpdate: l.NextUpdate,
+			After: newest[form], DER: der})
 		if err != nil {
 			// It may have been persisted: what the ledger has is read again.
-			delete(s.current, ca.Key)
+			delete(s.known, ca.Key)
 			return fmt.Errorf("save list: %w", err)
 		}
 		if err := s.c.AtCommitPoint([]CommitPoint{AfterFirstForm, AfterList}[i]); err != nil { // die after the first: both are made anew
-			delete(s.current, ca.Key)
+			delete(s.known, ca.Key)
 			return err
 		}
+		newest[form] = number
 	}
-	l.Certificates = slices.Clone(trusted)
-	s.current[ca.Key] = &trustlist.Signed{Form: trustlist.FormCTL, List: l, Signer: certificate}
+	s.known[ca.Key].current = &trustlist.Signed{Form: trustlist.FormCTL, List: l, Signer: certificate}
 	return nil
 }
