@@ -135,29 +135,32 @@ func TestGroupFailsOver(t *testing.T) {
 		"odd error":   errors.New("CKR_MECHANISM_INVALID"),
 		"zeroised":    device.ErrKeyNotFound,
 	} {
+		// In a bubble time stands still: the back-off does not end while the test looks.
 		t.Run(name, func(t *testing.T) {
-			first, standby, group := pair(t)
-			k := key(t, group, "ca")
-			if err := sign(t, k); err != nil {
-				t.Fatal(err)
-			}
-			first.err = err
-			if err := sign(t, k); err != nil {
-				t.Errorf("sign while the first device fails: %v", err)
-			}
-			if n := first.calls; sign(t, k) != nil || first.calls != n {
-				t.Errorf("a device that just failed was asked again, or the standby failed")
-			}
-			if _, err := group.CheckRedundant(t.Context()); err == nil {
-				t.Error("CheckRedundant: success while the first device is left out")
-			}
-			if got := group.Members(); got[0].Err == nil || got[0].Signed != 1 || got[0].Failed != 1 || got[1].Err != nil || got[1].Signed != 2 {
-				t.Errorf("members: %+v", got)
-			}
-			standby.err = err
-			if err := sign(t, k); err == nil {
-				t.Error("sign while both fail: success")
-			}
+			synctest.Test(t, func(t *testing.T) {
+				first, standby, group := pair(t)
+				k := key(t, group, "ca")
+				if err := sign(t, k); err != nil {
+					t.Fatal(err)
+				}
+				first.err = err
+				if err := sign(t, k); err != nil {
+					t.Errorf("sign while the first device fails: %v", err)
+				}
+				if n := first.calls; sign(t, k) != nil || first.calls != n {
+					t.Errorf("a device that just failed was asked again, or the standby failed")
+				}
+				if _, err := group.CheckRedundant(t.Context()); err == nil {
+					t.Error("CheckRedundant: success while the first device is left out")
+				}
+				if got := group.Members(); got[0].Err == nil || got[0].Signed != 1 || got[0].Failed != 1 || got[1].Err != nil || got[1].Signed != 2 {
+					t.Errorf("members: %+v", got)
+				}
+				standby.err = err
+				if err := sign(t, k); err == nil {
+					t.Error("sign while both fail: success")
+				}
+			})
 		})
 	}
 }
