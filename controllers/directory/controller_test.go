@@ -251,6 +251,7 @@ func TestReasons(t *testing.T) {
 	f.await(t, pkiv1.ConditionReady, "True/Succeeded")
 
 	f.slave.Stop(t)
+	f.clock.add(time.Minute) // a slave whose connection ended is looked at once in a while
 	f.await(t, pkiv1.ConditionSlavesPushed, "False/"+pkiv1.ReasonDirectoryUnavailable)
 	if got := controllertest.Reason(f.object, pkiv1.ConditionMasterPublished); got != "True/Succeeded" {
 		t.Errorf("with the slave down the master is %s", got)
