@@ -23,6 +23,7 @@ var lower = map[string][2]string{
 	"TerraceDirectoryLag":         {"> 600", "> 3"},
 	"TerraceDirectoryUnreachable": {"> 900", "> 3"},
 	"TerraceFeedConsumerBehind":   {"> 900", "> 3"},
+	"TerraceTrustListExpiring":    {"< 6 * 3600", "< 8"},
 }
 
 // window matches a range, as in [15m].

@@ -78,7 +78,8 @@ func TestAlertsFireWhenThingsBreak(t *testing.T) {
 	tr.kubectl("applicant", s.request("meter", "device"), "apply", "-f", "-")
 	s.approve("meter")
 	s.while(func() { s.ask(ask) }, "the device signs wrongly",
-		"TerraceSerialsAbandoned", "TerraceOCSPErrors", "TerraceCRLFailing", "TerraceCRLOverdue", "TerraceCRLExpiring")
+		"TerraceSerialsAbandoned", "TerraceOCSPErrors", "TerraceCRLFailing", "TerraceCRLOverdue", "TerraceCRLExpiring",
+		"TerraceTrustListFailing", "TerraceTrustListExpiring")
 
 	tr.token("device-removed")
 	tr.kubectl("admin", "", "annotate", "cryptodevice/hsm", "test/look=1") // at once, not in half a minute

@@ -21,8 +21,10 @@ import (
 var shorter = []struct{ file, from, to string }{
 	{"crd/pki.terrace.dev_businesscas.yaml", "duration('1m')", "duration('5s')"},
 	{"crd/pki.terrace.dev_directories.yaml", "duration('10s')", "duration('2s')"},
+	{"crd/pki.terrace.dev_industrycas.yaml", "duration('1m')", "duration('5s')"},
 	{"tiers/ministry/businessca.yaml", "interval: 1h", "interval: 6s"},
 	{"tiers/ministry/businessca.yaml", "overlap: 24h", "overlap: 12s"},
+	{"tiers/ministry/industryca.yaml", "trustList:\n    interval: 24h\n    overlap: 168h", "trustList:\n    interval: 6s\n    overlap: 12s"},
 	{"tiers/ministry/directory.yaml", "verifyInterval: 1h", "verifyInterval: 3s"},
 }
 
