@@ -11,7 +11,7 @@ const (
 	// ConditionCertificateReady: a certificate for the key is present and its chain holds.
 	// Reasons: Succeeded, AwaitingCertificate, CertificateInvalid,
 	// RootInvalid, AwaitingApproval, Denied, ReferenceNotFound, ReferenceNotReady, IssuancePaused,
-	// IssuerRevoked, StoreUnavailable.
+	// IssuerRevoked, LedgerRestored, StoreUnavailable.
 	ConditionCertificateReady = "CertificateReady"
 	// ConditionSpecAccepted: the ledger keeps this spec, so that CRLs and
 	// issuance go on without the API server.

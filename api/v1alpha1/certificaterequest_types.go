@@ -6,7 +6,7 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 const (
 	// ConditionPolicyPassed: every check of the RA's policy passed.
 	// Reasons: Succeeded, Adopted, Denied, IdentityConflict, ReferenceNotFound,
-	// ReferenceNotReady, IssuerUnavailable, StoreUnavailable.
+	// ReferenceNotReady, IssuerUnavailable, Archived, StoreUnavailable.
 	ConditionPolicyPassed = "PolicyPassed"
 	// ConditionApproved: as many people approved as the RA asks for, and nobody denied.
 	// Reasons: Succeeded, Adopted, NotRequired, AwaitingApproval, Denied,
@@ -15,7 +15,7 @@ const (
 	// ConditionIssued: the certificate is in status.
 	// Reasons: Succeeded, Adopted, IdentityConflict, IssuancePaused, IssuerRevoked, LintFailed,
 	// OutsideLimits, NotEntitled, InvalidSpec, ReferenceNotReady,
-	// IssuerUnavailable, DeviceUnavailable, StoreUnavailable.
+	// IssuerUnavailable, DeviceUnavailable, LedgerRestored, StoreUnavailable.
 	ConditionIssued = "Issued"
 )
 
@@ -28,6 +28,10 @@ const (
 	ReasonAwaitingApproval = "AwaitingApproval"
 	// ReasonIssuerUnavailable: the CA cannot be reached; it is tried again.
 	ReasonIssuerUnavailable = "IssuerUnavailable"
+	// ReasonLedgerRestored: the CA's ledger came from a backup and is not reconciled.
+	ReasonLedgerRestored = "LedgerRestored"
+	// ReasonArchived: the certificate expired long ago, and its content was archived.
+	ReasonArchived = "Archived"
 	// ReasonIssuerRevoked: the CA's own certificate is revoked or on hold.
 	ReasonIssuerRevoked = "IssuerRevoked"
 	// ReasonOutsideLimits: the CA's own limits, which no object can widen, refuse.

@@ -6,12 +6,12 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 const (
 	// ConditionPerformed: the act is recorded in the CA's ledger, once ever.
 	// Reasons: Succeeded, Adopted, Refused, InvalidSpec, NotEntitled, ReferenceNotFound,
-	// ReferenceNotReady, IdentityConflict, IssuerUnavailable, StoreUnavailable.
+	// ReferenceNotReady, IdentityConflict, IssuerUnavailable, LedgerRestored, StoreUnavailable.
 	ConditionPerformed = "Performed"
 	// ConditionPublished: a CRL that shows the act is signed, with spec.publish
 	// Immediate; with Scheduled, True at once, and the next list shows it.
 	// Reasons: Succeeded, Scheduled, NotEntitled, ReferenceNotReady,
-	// IssuerUnavailable, DeviceUnavailable, StoreUnavailable.
+	// IssuerUnavailable, DeviceUnavailable, LedgerRestored, StoreUnavailable.
 	ConditionPublished = "Published"
 )
 

@@ -35,6 +35,8 @@ func command(name string) *cobra.Command {
 		root.AddCommand(approveCommand(), denyCommand(), explainCommand(), inspectCommand(), lintCommand(), treeCommand())
 		return root
 	}
-	root.AddCommand(runCommand(), managerCommand(), caCommand(), raCommand(), validationCommand(), pusherCommand(), directoryCommand(), trustListCommand(), transportCommand(), messageKeyCommand(), benchCommand(), deviceCommand(), devCommand(), inspectCommand(), lintCommand(), ledgerCommand())
+	ca := caCommand()
+	ca.AddCommand(caLedgerCommands()...)
+	root.AddCommand(runCommand(), managerCommand(), ca, raCommand(), validationCommand(), pusherCommand(), directoryCommand(), trustListCommand(), transportCommand(), messageKeyCommand(), benchCommand(), deviceCommand(), devCommand(), inspectCommand(), lintCommand(), ledgerCommand())
 	return root
 }

@@ -174,6 +174,8 @@ func issueError(err error) error {
 	switch {
 	case errors.Is(err, authority.ErrConflict):
 		return step.Stalled(pkiv1.ReasonCertificateInvalid, "%v", err)
+	case errors.Is(err, authority.ErrRestored):
+		return step.Waiting(pkiv1.ReasonLedgerRestored, "%v", err)
 	case errors.Is(err, authority.ErrPaused):
 		return step.Waiting(pkiv1.ReasonIssuancePaused, "%v", err)
 	case errors.Is(err, authority.ErrCARevoked): // a hold may be released

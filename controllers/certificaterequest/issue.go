@@ -56,6 +56,8 @@ func issueError(err error) error {
 	switch {
 	case errors.Is(err, authority.ErrConflict):
 		return step.Stalled(pkiv1.ReasonIdentityConflict, "%v", err)
+	case errors.Is(err, authority.ErrArchived):
+		return step.Stalled(pkiv1.ReasonArchived, "%v", err)
 	case errors.Is(err, registration.ErrLint):
 		return stalled(pkiv1.ReasonLintFailed)
 	case errors.Is(err, registration.ErrOutsideLimits):
@@ -64,6 +66,8 @@ func issueError(err error) error {
 		return stalled(pkiv1.ReasonNotEntitled)
 	case errors.Is(err, registration.ErrInvalidOrder):
 		return stalled(pkiv1.ReasonInvalidSpec)
+	case errors.Is(err, authority.ErrRestored):
+		return step.Waiting(pkiv1.ReasonLedgerRestored, "%v", err)
 	case errors.Is(err, authority.ErrPaused):
 		return step.Waiting(pkiv1.ReasonIssuancePaused, "%v", err)
 	case errors.Is(err, authority.ErrCARevoked): // a hold may be released

@@ -103,6 +103,9 @@ var reasons = map[pkiv1.RevocationReason]pki.Reason{
 	"CessationOfOperation": pki.ReasonCessationOfOperation, "PrivilegeWithdrawn": pki.ReasonPrivilegeWithdrawn,
 }
 
+// ReasonOf is what a reason of the API means in a list.
+func ReasonOf(r pkiv1.RevocationReason) pki.Reason { return reasons[r] }
+
 // patience is how often an act is looked at again that only a change of
 // something else can help.
 const patience = time.Minute
@@ -138,6 +141,8 @@ func issuerError(err error) error {
 		return &step.NotReady{Reason: pkiv1.ReasonNotEntitled, Message: err.Error(), Stalled: true, RequeueAfter: patience}
 	case errors.Is(err, registration.ErrInvalidOrder):
 		return step.Stalled(pkiv1.ReasonInvalidSpec, "%v", err)
+	case errors.Is(err, authority.ErrRestored):
+		return step.Waiting(pkiv1.ReasonLedgerRestored, "%v", err)
 	case errors.Is(err, authority.ErrUnknownCA):
 		return step.Waiting(pkiv1.ReasonReferenceNotReady, "%v", err)
 	case errors.Is(err, device.ErrUnavailable):

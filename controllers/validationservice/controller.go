@@ -101,6 +101,8 @@ func (r *Reconciler) ensureResponder(ctx context.Context, v *pkiv1.ValidationSer
 		return &step.NotReady{Reason: pkiv1.ReasonKeyMissing, Message: err.Error(), Stalled: true, RequeueAfter: time.Minute}
 	case errors.Is(err, device.ErrUnavailable):
 		return step.Waiting(pkiv1.ReasonDeviceUnavailable, "%v", err)
+	case errors.Is(err, authority.ErrRestored):
+		return step.Waiting(pkiv1.ReasonLedgerRestored, "%v", err)
 	case errors.Is(err, authority.ErrPaused):
 		return step.Waiting(pkiv1.ReasonIssuancePaused, "%v", err)
 	case err != nil:

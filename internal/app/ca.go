@@ -98,6 +98,6 @@ func RunCA(ctx context.Context, kube *rest.Config, c CAConfig, log logr.Logger) 
 		return manage(ctx, lead)
 	}
 	serve := func(ctx context.Context) error { return server.Serve(ctx, listener, l.folder.ServerTLSFor(l.mayOrder)) }
-	services := slices.Concat(servers, k.services(log, publishing.service.Consumers, nodes.Consumers), k.whenLeading(publishing.services(log)...), k.whenLeading(nodes.Run), []service{serve})
+	services := slices.Concat(servers, k.services(log, publishing.service.Consumers, nodes.Consumers), k.whenLeading(k.reconciled(log, append(publishing.services(log), nodes.Run))...), []service{serve})
 	return runUntil(ctx, func(ctx context.Context) error { return again(ctx, followAndLead, log) }, k.authorities.Fenced(), services...)
 }

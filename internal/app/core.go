@@ -168,6 +168,26 @@ func (k *core) untilLeading(ctx context.Context, follow service) error {
 	return nil
 }
 
+// reconciled holds services back that make others follow the ledger while it is
+// restored and not reconciled: what it forgot, they still hold.
+func (k *core) reconciled(log logr.Logger, services []func(context.Context) error) []func(context.Context) error {
+	if k.authorities.Restored() {
+		log.Error(authority.ErrRestored, "nothing is issued, revoked, listed or pushed")
+	}
+	held := make([]func(context.Context) error, len(services))
+	for i, run := range services {
+		held[i] = func(ctx context.Context) error {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-k.authorities.Reconciled():
+				return run(ctx)
+			}
+		}
+	}
+	return held
+}
+
 type setupFunc = func(ctrl.Manager) error
 
 func setupAll(mgr ctrl.Manager, kinds map[string]setupFunc) error {

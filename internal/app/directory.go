@@ -19,11 +19,8 @@ import (
 	directorycontroller "github.com/terrace-pki/terrace/controllers/directory"
 	"github.com/terrace-pki/terrace/directory"
 	"github.com/terrace-pki/terrace/directory/ldap"
-	"github.com/terrace-pki/terrace/internal/authority"
 	"github.com/terrace-pki/terrace/internal/publishing"
 	"github.com/terrace-pki/terrace/internal/pushing"
-	"github.com/terrace-pki/terrace/internal/store/postgres"
-	"github.com/terrace-pki/terrace/internal/store/sqlite"
 )
 
 // directoryLog is where slapd's accesslog overlay keeps the master's changes.
@@ -152,18 +149,9 @@ func readPool(path string) (*x509.CertPool, error) {
 // SeedDirectory writes all that a directory is to hold by the ledger as LDIF,
 // for a new master. It reads the ledger, which may be in use.
 func SeedDirectory(ctx context.Context, ledgerDSN, id string, w io.Writer) (n int64, err error) {
-	driver, rest, err := dsn("--ledger", ledgerDSN, "TERRACE_LEDGER")
+	store, err := ReadLedger(ctx, ledgerDSN)
 	if err != nil {
 		return 0, err
-	}
-	var store authority.Store
-	if driver == "sqlite" {
-		store, err = sqlite.Open(ctx, sqlite.Config{Path: rest})
-	} else {
-		store, err = postgres.Open(ctx, postgres.Config{DSN: rest})
-	}
-	if err != nil {
-		return 0, fmt.Errorf("open ledger: %w", err)
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
 	entries, err := publishing.Entries(ctx, store, id)

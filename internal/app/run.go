@@ -66,6 +66,6 @@ func Run(ctx context.Context, kube *rest.Config, c Config, log logr.Logger) (err
 		}
 		return mgr.Start(ctx)
 	}
-	services := slices.Concat(servers, k.services(log, publishing.service.Consumers), publishing.services(log), pushing.services(log), []func(context.Context) error{validation.run})
+	services := slices.Concat(servers, k.services(log, publishing.service.Consumers), k.reconciled(log, publishing.services(log)), pushing.services(log), []func(context.Context) error{validation.run})
 	return runUntil(ctx, func(ctx context.Context) error { return again(ctx, manage, log) }, k.authorities.Fenced(), services...)
 }

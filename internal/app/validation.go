@@ -70,7 +70,7 @@ func newValidationServer(address string, source ocsp.Source, catalog func(id str
 
 // newValidation answers beside the ledger, for the services with a device of this process.
 func newValidation(address string, store authority.Store, authorities *authority.Service, responders *responder.Service, log logr.Logger) (*validationServer, error) {
-	v, err := newValidationServer(address, ledgerSource{store}, func(id string) validation.Catalog { return ledgerCatalog(id, store, authorities) }, metrics.Registry, log)
+	v, err := newValidationServer(address, ledgerSource{store, authorities.Restored}, func(id string) validation.Catalog { return ledgerCatalog(id, store, authorities) }, metrics.Registry, log)
 	if err != nil {
 		return nil, err
 	}

@@ -15,7 +15,11 @@ import (
 )
 
 // ledgerSource answers for the OCSP responder from the ledger.
-type ledgerSource struct{ store authority.Store }
+type ledgerSource struct {
+	store authority.Store
+	// restored: the ledger may have forgotten certificates and revocations.
+	restored func() bool
+}
 
 // AsOf implements ocsp.Source: the ledger is the record itself.
 func (ledgerSource) AsOf(now time.Time) (time.Time, error) { return now, nil }
@@ -26,6 +30,9 @@ func (ledgerSource) Version(pki.Serial) (uint64, bool) { return 0, false }
 
 // Status implements ocsp.Source.
 func (s ledgerSource) Status(ctx context.Context, issuer ocsp.IssuerKey, serial pki.Serial) (ocsp.Status, error) {
+	if s.restored() { // neither good nor unknown may be true
+		return ocsp.Status{}, authority.ErrRestored
+	}
 	r, err := s.store.Status(ctx, authority.IssuerKey(issuer), serial)
 	switch {
 	case errors.Is(err, authority.ErrNotFound):
@@ -57,7 +64,16 @@ type catalog struct {
 }
 
 func ledgerCatalog(id string, store authority.Store, authorities *authority.Service) catalog {
-	return catalog{crl: store.CurrentCRL, delta: store.CurrentDelta, cas: func() []caFile {
+	type read = func(context.Context, authority.IssuerKey, int32) (authority.CRL, error)
+	unlessRestored := func(list read) read {
+		return func(ctx context.Context, key authority.IssuerKey, shard int32) (authority.CRL, error) {
+			if authorities.Restored() { // a newer list may be out
+				return authority.CRL{}, authority.ErrRestored
+			}
+			return list(ctx, key, shard)
+		}
+	}
+	return catalog{crl: unlessRestored(store.CurrentCRL), delta: unlessRestored(store.CurrentDelta), cas: func() []caFile {
 		var files []caFile
 		for _, ca := range authorities.All() {
 			if ca.Validation == id {

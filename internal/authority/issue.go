@@ -145,8 +145,12 @@ func (s *Service) begin(ctx context.Context, ca *CA, orders []Order, outcomes []
 		case outcomes[i].Err != nil:
 		case b.Conflict:
 			outcomes[i].Err = ErrConflict
+		case b.State == StateIssued && len(b.Certificate) == 0:
+			outcomes[i].Err = fmt.Errorf("serial %s: %w", b.Serial, ErrArchived)
 		case b.State == StateIssued:
 			outcomes[i].Adopted = true
+		case s.Restored(): // the ledger may have forgotten its certificate
+			outcomes[i].Err = ErrRestored
 		case b.State != StateDrawn:
 			outcomes[i].Err = fmt.Errorf("serial %s is %s: %w", b.Serial, b.State, ErrState)
 		case refusal != nil && orders[i].Identity.Kind != KindOCSPResponder:
@@ -169,8 +173,9 @@ func (s *Service) CheckCA(ctx context.Context, ca *CA) error {
 		return fmt.Errorf("CA %s: look for its own certificate: %w", ca.Key.Authority, err)
 	}
 	for _, r := range found {
-		// A serial is of an issuer: that of a CA from outside may be here somebody else's.
-		if r.Revocation != nil && bytes.Equal(r.Certificate, ca.Certificate) {
+		// A serial is of an issuer: that of a CA from outside may be here somebody
+		// else's. Where the content is gone, what is revoked is taken for the CA's.
+		if r.Revocation != nil && (len(r.Certificate) == 0 || bytes.Equal(r.Certificate, ca.Certificate)) {
 			return fmt.Errorf("CA %s: %w: %s since %s", ca.Key.Authority, ErrCARevoked, r.Revocation.Reason, r.Revocation.At.UTC().Format(time.RFC3339))
 		}
 	}

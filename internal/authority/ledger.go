@@ -111,6 +111,10 @@ var (
 	ErrNotFound = errors.New("not found in the ledger")
 	// ErrStaleCRL: another list of the shard became current meanwhile.
 	ErrStaleCRL = errors.New("another list of this shard was published meanwhile")
+	// ErrRestored: the ledger may have forgotten certificates and revocations.
+	ErrRestored = errors.New("the ledger was restored from a backup and may have forgotten certificates and revocations: run terrace ca reconcile first")
+	// ErrArchived: the content of the certificate is not in the ledger any more.
+	ErrArchived = errors.New("the ledger has the certificate's serial number and no longer its content, which was archived or was never known to it")
 	// ErrKeyMismatch: the ledger knows another public key under that name.
 	ErrKeyMismatch = errors.New("ledger knows another public key under this name")
 )
@@ -251,6 +255,9 @@ type Heads struct {
 	Feed, Audit int64
 	// Accepted is the change that last told of an accepted spec.
 	Accepted int64
+	// Restored: the ledger was restored from a backup and is not reconciled yet;
+	// see [Recovery].
+	Restored bool
 }
 
 // Store is everything that one database keeps for the authorities.

@@ -18,6 +18,7 @@ type Metrics struct {
 	crlNumber *prometheus.GaugeVec
 	acts      *prometheus.CounterVec
 	feedHead  prometheus.Gauge
+	restored  prometheus.Gauge
 }
 
 // NewMetrics makes the metrics and registers them; with nil they are kept unregistered.
@@ -41,9 +42,11 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Help: "Acts performed, by verb (Revoke, Hold, Release) and result: Done, Adopted, or why it was refused."}, []string{"verb", "result"}),
 		feedHead: prometheus.NewGauge(prometheus.GaugeOpts{Name: "terrace_feed_head",
 			Help: "Highest number of the change feed."}),
+		restored: prometheus.NewGauge(prometheus.GaugeOpts{Name: "terrace_ledger_unreconciled",
+			Help: "1 while the ledger is restored from a backup and not reconciled: nothing is issued."}),
 	}
 	if r != nil {
-		r.MustRegister(m.issued, m.slices, m.abandon, m.crlNext, m.deltaNext, m.crlNumber, m.crlFails, m.acts, m.feedHead)
+		r.MustRegister(m.issued, m.slices, m.abandon, m.crlNext, m.deltaNext, m.crlNumber, m.crlFails, m.acts, m.feedHead, m.restored)
 	}
 	return m
 }
@@ -78,4 +81,8 @@ func (m *Metrics) crlCurrent(k IssuerKey, shard int32, c CRL) {
 	}
 	m.crlNext.WithLabelValues(k.Authority, s).Set(float64(c.NextUpdate.Unix()))
 	m.crlNumber.WithLabelValues(k.Authority, s).Set(float64(c.Number))
+}
+
+func (m *Metrics) setRestored(restored bool) {
+	m.restored.Set(map[bool]float64{true: 1}[restored])
 }

@@ -13,6 +13,7 @@ import (
 	"sort"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/terrace-pki/terrace/internal/device"
@@ -105,15 +106,16 @@ type Service struct {
 	// changed is closed, and replaced, when the feed has further changes; under mu.
 	changed chan struct{}
 
-	fencedOnce, leadsOnce sync.Once
-	fenced, leads         chan struct{}
+	fencedOnce, leadsOnce, reconciledOnce sync.Once
+	fenced, leads, reconciled             chan struct{}
+	restored                              atomic.Bool
 }
 
 // New returns a service without authorities; Load brings the accepted ones.
 func New(c Config) *Service {
 	s := &Service{keys: c.Keys, now: c.Now, metrics: c.Metrics, limits: c.Limits, reached: c.AtCommitPoint, silence: c.Silence,
 		cas: map[IssuerKey]*CA{}, inFlight: map[string]struct{}{}, crlMade: map[crlName]madeAt{}, publishers: map[crlName]*publisher{},
-		wrote: make(chan struct{}, 1), changed: make(chan struct{}), fenced: make(chan struct{}), leads: make(chan struct{})}
+		wrote: make(chan struct{}, 1), changed: make(chan struct{}), fenced: make(chan struct{}), leads: make(chan struct{}), reconciled: make(chan struct{})}
 	s.store = telling{c.Store, s.wrote}
 	if s.now == nil {
 		s.now = time.Now
@@ -151,6 +153,11 @@ func (s *Service) seen(err error) error {
 // Load takes up the settings that the ledger keeps, so that the authorities
 // work before, and without, the API server.
 func (s *Service) Load(ctx context.Context) error {
+	heads, err := s.store.Heads(ctx)
+	if s.seen(err) != nil {
+		return fmt.Errorf("load accepted CAs: %w", err)
+	}
+	s.noteRestored(heads)
 	for _, prefix := range []string{"IndustryCA/", "BusinessCA/"} {
 		all, err := s.store.AllAccepted(ctx, prefix)
 		if err != nil {

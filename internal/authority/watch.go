@@ -39,6 +39,9 @@ func (s *Service) WatchLedger(ctx context.Context, log logr.Logger) error {
 	var renewed time.Time
 	for {
 		heads, err := s.store.Heads(ctx)
+		if err == nil {
+			s.noteRestored(heads)
+		}
 		if err == nil && heads.Accepted != last.Accepted {
 			err = s.Load(ctx)
 		}

@@ -55,6 +55,9 @@ func (d *Desk) Find(ctx context.Context, kind, namespace, name string) (registra
 
 // issued adds the chain to a record.
 func (d *Desk) issued(r authority.Record) (registration.Issued, error) {
+	if len(r.Certificate) == 0 {
+		return registration.Issued{}, fmt.Errorf("serial %s: %w", r.Serial, authority.ErrArchived)
+	}
 	ca, err := d.authorities.CA(r.Issuer)
 	if err != nil {
 		return registration.Issued{}, err
@@ -153,6 +156,8 @@ func (d *Desk) Perform(ctx context.Context, act registration.Act) (authority.Per
 		return known, nil
 	case !errors.Is(err, authority.ErrNotFound):
 		return authority.Performed{}, err
+	case d.authorities.Restored(): // it may have forgotten the act, and the certificate
+		return authority.Performed{}, authority.ErrRestored
 	}
 	record, err := d.target(ctx, act)
 	if err != nil {
@@ -185,12 +190,25 @@ func (d *Desk) target(ctx context.Context, act registration.Act) (authority.Reco
 		return authority.Record{}, err
 	}
 	for _, r := range found {
-		// Only what was issued for a request: neither a CA's nor a responder's.
-		if r.Issuer.Authority == act.Authority && r.Identity.Kind == kindRequest {
+		// Only what was issued for a request, or may have been: neither a CA's nor a responder's.
+		if r.Issuer.Authority == act.Authority && (r.Identity.Kind == kindRequest || r.Identity.Kind == authority.KindRecovered && !d.isCA(r)) {
 			return r, nil
 		}
 	}
 	return authority.Record{}, fmt.Errorf("%s issued no certificate with serial number %s to a request: %w", act.Authority, act.Serial, authority.ErrNotFound)
+}
+
+// isCA says whether a recovered certificate is a CA's.
+func (d *Desk) isCA(r authority.Record) bool {
+	if cert, err := pki.ParseCertificate(r.Certificate); err == nil {
+		return cert.IsCA
+	}
+	for _, ca := range d.authorities.All() { // its content is not known
+		if pki.SerialFromInt(ca.Cert.SerialNumber) == r.Serial {
+			return true
+		}
+	}
+	return false
 }
 
 func (d *Desk) find(ctx context.Context, kind, namespace, name string) (authority.Record, error) {
@@ -260,6 +278,9 @@ func (d *Desk) Ready(ctx context.Context, name string) error {
 	}
 	if ca.Paused {
 		return fmt.Errorf("CA %s: %w", name, authority.ErrPaused)
+	}
+	if d.authorities.Restored() {
+		return fmt.Errorf("CA %s: %w", name, authority.ErrRestored)
 	}
 	return d.authorities.CheckCA(ctx, ca)
 }

@@ -26,6 +26,8 @@ var codes = link.Codes{
 	{Code: "act-conflict", Err: authority.ErrActConflict},
 	{Code: "paused", Err: authority.ErrPaused},
 	{Code: "ca-revoked", Err: authority.ErrCARevoked},
+	{Code: "ledger-restored", Err: authority.ErrRestored},
+	{Code: "archived", Err: authority.ErrArchived},
 	{Code: "unknown-ca", Err: authority.ErrUnknownCA},
 	{Code: "busy", Err: authority.ErrBusy},
 	{Code: "lint", Err: registration.ErrLint},

@@ -8,8 +8,11 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/emmansun/gmsm/smx509"
+
 	"github.com/terrace-pki/terrace/directory"
 	"github.com/terrace-pki/terrace/internal/authority"
+	"github.com/terrace-pki/terrace/internal/pki"
 	"github.com/terrace-pki/terrace/internal/trustlist"
 )
 
@@ -85,7 +88,10 @@ func (s source) members(ctx context.Context) (map[authority.IssuerKey]authority.
 // publicationOf says what a serial means for a directory. Only subscribers and
 // subordinate CAs are shown: an OCSP responder's certificates come with its answers.
 func publicationOf(r *authority.Record) (directory.Publication, bool) {
-	if r.State != authority.StateIssued || (r.Identity.Kind != "CertificateRequest" && r.Identity.Kind != "BusinessCA") {
+	if len(r.Certificate) == 0 { // archived, long after it expired
+		return directory.Publication{}, false
+	}
+	if r.State != authority.StateIssued || !shown(r) {
 		return directory.Publication{}, false
 	}
 	c := &directory.Certificate{Serial: r.Serial, State: directory.StateIssued, DER: r.Certificate}
@@ -93,6 +99,19 @@ func publicationOf(r *authority.Record) (directory.Publication, bool) {
 		c.State = directory.StateRevoked // a hold as well: both are not to be found
 	}
 	return directory.Publication{CA: r.Issuer.FileName(), Certificate: c}, true
+}
+
+// shown says whether a directory shows what was issued. Of a recovered
+// certificate only its content tells what it is.
+func shown(r *authority.Record) bool {
+	switch r.Identity.Kind {
+	case "CertificateRequest", "BusinessCA":
+		return true
+	case authority.KindRecovered:
+		cert, err := pki.ParseCertificate(r.Certificate)
+		return err == nil && !slices.Contains(cert.ExtKeyUsage, smx509.ExtKeyUsageOCSPSigning)
+	}
+	return false
 }
 
 // authority yields a CA and its lists as they are now.

@@ -4,6 +4,7 @@ package postgres
 
 import (
 	"context"
+	"database/sql"
 	"embed"
 	"errors"
 	"fmt"
@@ -109,7 +110,9 @@ func configure(dsn string, schema fs.FS, folder string) (sqlstore.Config, error)
 		Dialect: sqlstore.Dialect{
 			Name: "postgres", Blob: "BYTEA", Schema: files, ForShare: " FOR SHARE", ForUpdate: " FOR UPDATE",
 			Unnest: true, Now: `CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)`,
-			Durability:    `SELECT name, setting FROM pg_settings WHERE name IN ('fsync', 'synchronous_commit', 'wal_sync_method', 'full_page_writes') ORDER BY name`,
+			Durability: `SELECT name, setting FROM pg_settings WHERE name IN ('fsync', 'synchronous_commit', 'wal_sync_method', 'full_page_writes') ORDER BY name`,
+			Snapshot:   sql.LevelRepeatableRead, HasTable: `SELECT to_regclass($1) IS NOT NULL`,
+			Overriding: ` OVERRIDING SYSTEM VALUE`, NextID: `SELECT setval(pg_get_serial_sequence('%[1]s', 'id'), GREATEST((SELECT MAX(id) FROM %[1]s), 1))`,
 			LockMigration: fmt.Sprintf("SELECT pg_advisory_xact_lock(%d)", int64(migrationLock)),
 			Retryable:     retryable, Redact: redact,
 		},

@@ -94,7 +94,8 @@ func configure(path string, create bool, schema fs.FS, folder string) (sqlstore.
 			Name: "sqlite", Blob: "BLOB", QuestionMark: true, Schema: files,
 			Durability: `SELECT 'journal_mode', journal_mode FROM pragma_journal_mode UNION ALL
 				SELECT 'synchronous', CASE synchronous WHEN 2 THEN 'FULL' ELSE synchronous END FROM pragma_synchronous`,
-			Now: `CAST(unixepoch('subsec') * 1000000 AS INTEGER)`,
+			Now:      `CAST(unixepoch('subsec') * 1000000 AS INTEGER)`,
+			HasTable: `SELECT COUNT(*) > 0 FROM sqlite_schema WHERE type = 'table' AND name = $1`,
 			// What interferes waits before a transaction begins.
 			Retryable: func(error) bool { return false },
 		},

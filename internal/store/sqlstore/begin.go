@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"strconv"
 
 	"github.com/terrace-pki/terrace/internal/authority"
 	"github.com/terrace-pki/terrace/internal/pki"
@@ -82,18 +81,13 @@ func (s *Store) lookup(ctx context.Context, identities []authority.Identity) ([]
 	return known, nil
 }
 
-// draw makes a new serial. Its last bytes are random, so its shard is uniform
-// (to within shards / 2^64) and a function of the serial alone.
+// draw makes a new serial, which decides the shard.
 func (s *Store) draw(issuer authority.IssuerKey, shards int32, id authority.Identity) (authority.Record, error) {
 	serial, err := pki.NewSerial(s.c.Random, s.c.Now())
 	if err != nil {
 		return authority.Record{}, err
 	}
-	low, err := strconv.ParseUint(string(serial[len(serial)-16:]), 16, 64)
-	if err != nil {
-		return authority.Record{}, fmt.Errorf("shard of serial %s: %w", serial, err)
-	}
-	return authority.Record{Issuer: issuer, Serial: serial, Shard: int32(low % uint64(shards)), Identity: id, State: authority.StateDrawn}, nil
+	return authority.Record{Issuer: issuer, Serial: serial, Shard: authority.ShardOf(serial, shards), Identity: id, State: authority.StateDrawn}, nil
 }
 
 func checkBegin(issuer authority.IssuerKey, shards int32, identities []authority.Identity) error {

@@ -26,7 +26,7 @@ func (s *Store) ReserveCRLNumber(ctx context.Context, issuer authority.IssuerKey
 		return 0, s.failed(operation, err)
 	}
 	var number int64
-	err := s.fenced(ctx, operation, func(ctx context.Context, tx *sql.Tx) error {
+	err := s.acting(ctx, operation, func(ctx context.Context, tx *sql.Tx) error {
 		err := tx.QueryRowContext(ctx, `INSERT INTO crl_numbers (authority, generation, shard, last) VALUES ($1, $2, $3, $4)
 			ON CONFLICT (authority, generation, shard) DO UPDATE
 			SET last = CASE WHEN excluded.last > crl_numbers.last THEN excluded.last ELSE crl_numbers.last + 1 END
@@ -53,7 +53,7 @@ func (s *Store) SaveCRL(ctx context.Context, crl authority.CRL) error {
 		return s.failed(operation, fmt.Errorf("number %d, base %d, seen %d, thisUpdate %s, nextUpdate %s: want a positive number above the base, and nextUpdate later than thisUpdate",
 			crl.Number, crl.Base, crl.Seen, crl.ThisUpdate.UTC().Format(time.RFC3339), crl.NextUpdate.UTC().Format(time.RFC3339)))
 	}
-	return s.fenced(ctx, operation, func(ctx context.Context, tx *sql.Tx) error {
+	return s.acting(ctx, operation, func(ctx context.Context, tx *sql.Tx) error {
 		shard := []any{crl.Issuer.Authority, crl.Issuer.Generation, crl.Shard}
 		// This locks the shard's row until the commit, so that no two see the same newest list.
 		_, err := tx.ExecContext(ctx, `INSERT INTO crl_numbers (authority, generation, shard, last) VALUES ($1, $2, $3, $4)

@@ -75,7 +75,7 @@ func (s *Store) RecordIntent(ctx context.Context, issuer authority.IssuerKey, in
 	}
 	// Die before the commit: nothing is recorded and nothing is signed. Die
 	// after: the next takeover abandons the serials.
-	return s.fenced(ctx, operation, func(ctx context.Context, tx *sql.Tx) error {
+	return s.acting(ctx, operation, func(ctx context.Context, tx *sql.Tx) error {
 		now := s.now()
 		n, err := s.exec(ctx, tx, &insertSerials, len(intents), func(args []any, i int) []any {
 			in := &intents[i]

@@ -31,6 +31,13 @@ type Dialect struct {
 	// ForShare and ForUpdate are the row-locking clauses of SELECT; empty when
 	// there is only one writer.
 	ForShare, ForUpdate string
+	// Snapshot is the isolation of a transaction that reads one state of all tables.
+	Snapshot sql.IsolationLevel
+	// HasTable is a query for whether the table $1 is there.
+	HasTable string
+	// Overriding stands before VALUES in an INSERT that gives ids, and NextID is a
+	// statement, for fmt with a table, that has it go on from its highest id; both may be empty.
+	Overriding, NextID string
 	// Schema holds the migrations, NNNN_name.sql from 0001.
 	Schema fs.FS
 	// Retryable says that a statement failed only because of other transactions

@@ -45,6 +45,19 @@ func (d *database) migrate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	return d.apply(ctx, all)
+}
+
+// migrateTo makes the schema of an earlier version.
+func (d *database) migrateTo(ctx context.Context, version int64) error {
+	all, err := d.c.Dialect.migrations()
+	if err != nil {
+		return err
+	}
+	return d.apply(ctx, all[:version])
+}
+
+func (d *database) apply(ctx context.Context, all []migration) error {
 	return d.tx(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		if lock := d.c.Dialect.LockMigration; lock != "" {
 			if _, err := tx.ExecContext(ctx, lock); err != nil {

@@ -18,32 +18,49 @@ func (s *Store) fenced(ctx context.Context, operation string, do func(context.Co
 	return s.failed(operation, s.inEpoch(ctx, do))
 }
 
+// acting is fenced for what a restored ledger must not do before it is reconciled:
+// sign, number lists, judge by what it knows of a certificate.
+func (s *Store) acting(ctx context.Context, operation string, do func(context.Context, *sql.Tx) error) error {
+	return s.failed(operation, s.asProcess(ctx, func(ctx context.Context, tx *sql.Tx, restored bool) error {
+		if restored {
+			return authority.ErrRestored
+		}
+		return do(ctx, tx)
+	}))
+}
+
 func (s *Store) inEpoch(ctx context.Context, do func(context.Context, *sql.Tx) error) error {
+	return s.asProcess(ctx, func(ctx context.Context, tx *sql.Tx, _ bool) error { return do(ctx, tx) })
+}
+
+func (s *Store) asProcess(ctx context.Context, do func(ctx context.Context, tx *sql.Tx, restored bool) error) error {
 	if s.process == 0 {
 		return fmt.Errorf("the ledger was opened without taking it over, for reading only: %w", authority.ErrFenced)
 	}
 	return s.tx(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		if err := s.alive(ctx, tx, s.c.Dialect.ForShare); err != nil {
+		restored, err := s.alive(ctx, tx, s.c.Dialect.ForShare+s.c.Dialect.Of("p"))
+		if err != nil {
 			return err
 		}
-		return do(ctx, tx)
+		return do(ctx, tx, restored)
 	})
 }
 
-// alive returns ErrFenced when this process was fenced off.
-func (s *Store) alive(ctx context.Context, q querier, lock string) error {
+// alive returns ErrFenced when this process was fenced off. restored: the ledger is
+// not reconciled since a backup was restored.
+func (s *Store) alive(ctx context.Context, q querier, lock string) (restored bool, err error) {
 	var fenced bool
-	err := q.QueryRowContext(ctx, `SELECT fenced <> 0 FROM processes WHERE id = $1`+lock, s.process).Scan(&fenced)
+	err = q.QueryRowContext(ctx, `SELECT p.fenced <> 0, h.restore <> '' FROM processes p CROSS JOIN heads h WHERE p.id = $1 AND h.one = 1`+lock, s.process).Scan(&fenced, &restored)
 	if notFound(err) {
-		return fmt.Errorf("process %d is not in the ledger, which is older than the process: %w", s.process, authority.ErrFenced)
+		return false, fmt.Errorf("process %d is not in the ledger, which is older than the process: %w", s.process, authority.ErrFenced)
 	}
 	if err != nil {
-		return fmt.Errorf("read own process: %w", err)
+		return false, fmt.Errorf("read own process: %w", err)
 	}
 	if fenced {
-		return fmt.Errorf("process %d was fenced off: %w", s.process, authority.ErrFenced)
+		return false, fmt.Errorf("process %d was fenced off: %w", s.process, authority.ErrFenced)
 	}
-	return nil
+	return restored, nil
 }
 
 // join enters this process and fences off those that it takes over from: every
@@ -76,31 +93,39 @@ func (s *Store) fence(ctx context.Context, tx *sql.Tx, cause, condition string, 
 		return fmt.Errorf("fence processes: %w", err)
 	}
 	for _, process := range ended {
-		rows, err := tx.QueryContext(ctx, `SELECT s.id, s.serial FROM attempts p JOIN serials s ON s.id = p.serial_id WHERE p.process = $1 ORDER BY s.id`, process)
-		if err != nil {
-			return fmt.Errorf("read what was intended: %w", err)
-		}
-		var ids []int64
-		var serials []pki.Serial
-		err = scanEach(rows, func(rows *sql.Rows) error {
-			var id int64
-			var serial []byte
-			err := rows.Scan(&id, &serial)
-			ids, serials = append(ids, id), append(serials, serialOf(serial))
+		if err := s.closeAttempts(ctx, tx, process, cause); err != nil {
 			return err
-		})
-		if err != nil {
-			return fmt.Errorf("read what was intended: %w", err)
 		}
-		if len(ids) == 0 {
-			continue
-		}
-		if _, err := tx.ExecContext(ctx, `DELETE FROM attempts WHERE process = $1`, process); err != nil {
-			return fmt.Errorf("end attempts: %w", err)
-		}
-		if err := s.abandon(ctx, tx, ids, serials, cause); err != nil {
-			return fmt.Errorf("abandon what was intended: %w", err)
-		}
+	}
+	return nil
+}
+
+// closeAttempts closes what a process left Intended as Abandoned.
+func (s *Store) closeAttempts(ctx context.Context, tx *sql.Tx, process int64, cause string) error {
+	rows, err := tx.QueryContext(ctx, `SELECT s.id, s.serial FROM attempts p JOIN serials s ON s.id = p.serial_id WHERE p.process = $1 ORDER BY s.id`, process)
+	if err != nil {
+		return fmt.Errorf("read what was intended: %w", err)
+	}
+	var ids []int64
+	var serials []pki.Serial
+	err = scanEach(rows, func(rows *sql.Rows) error {
+		var id int64
+		var serial []byte
+		err := rows.Scan(&id, &serial)
+		ids, serials = append(ids, id), append(serials, serialOf(serial))
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("read what was intended: %w", err)
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	if _, err := tx.ExecContext(ctx, `DELETE FROM attempts WHERE process = $1`, process); err != nil {
+		return fmt.Errorf("end attempts: %w", err)
+	}
+	if err := s.abandon(ctx, tx, ids, serials, cause); err != nil {
+		return fmt.Errorf("abandon what was intended: %w", err)
 	}
 	return nil
 }
@@ -136,9 +161,9 @@ func (s *Store) Renew(ctx context.Context, silence time.Duration) (leads bool, e
 // Heads returns the highest numbers; see [authority.Store].
 func (s *Store) Heads(ctx context.Context) (h authority.Heads, err error) {
 	const operation = "read heads"
-	err = s.c.Reader.QueryRowContext(ctx, `SELECT feed, audit, accepted FROM heads WHERE one = 1`).Scan(&h.Feed, &h.Audit, &h.Accepted)
+	err = s.c.Reader.QueryRowContext(ctx, `SELECT feed, audit, accepted, restore <> '' FROM heads WHERE one = 1`).Scan(&h.Feed, &h.Audit, &h.Accepted, &h.Restored)
 	if err == nil && s.process != 0 {
-		err = s.alive(ctx, s.c.Reader, "")
+		_, err = s.alive(ctx, s.c.Reader, "")
 	}
 	return h, s.failed(operation, err)
 }

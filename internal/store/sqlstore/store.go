@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/terrace-pki/terrace/internal/authority"
@@ -29,7 +30,12 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 		c.Now = time.Now
 	}
 	s := &Store{database: database{c: c, what: "ledger", versions: "schema_version"}}
-	open := s.requireSchema
+	open := func(ctx context.Context) error {
+		if err := s.requireSchema(ctx); err != nil {
+			return err
+		}
+		return s.requireLoaded(ctx)
+	}
 	if c.TakeOver {
 		open = s.takeOver
 	}
@@ -49,7 +55,22 @@ func (s *Store) takeOver(ctx context.Context) error {
 	if err := s.migrate(ctx); err != nil {
 		return err
 	}
+	if err := s.requireLoaded(ctx); err != nil {
+		return err
+	}
 	return s.tx(ctx, s.join)
+}
+
+// requireLoaded refuses a ledger whose restore did not come to its end.
+func (s *Store) requireLoaded(ctx context.Context) error {
+	var restore string
+	if err := s.c.Reader.QueryRowContext(ctx, `SELECT restore FROM heads WHERE one = 1`).Scan(&restore); err != nil {
+		return fmt.Errorf("read state of restore: %w", err)
+	}
+	if restore == "Loading" {
+		return errors.New("a backup was not loaded to its end: remove this database and restore into a new one")
+	}
+	return nil
 }
 
 // now is the time as the database keeps it: microseconds, UTC.

@@ -136,11 +136,13 @@ CREATE TABLE accepted (
 -- The highest numbers that were given: to changes of the feed, to audit leaves,
 -- and to the change that last told of an accepted spec. Its row stays locked from the
 -- giving of a number to the commit, so that numbers are seen in their order, without a gap.
+-- restore says that a backup is being loaded, or was loaded and is not reconciled yet.
 CREATE TABLE heads (
     one      BIGINT PRIMARY KEY CHECK (one = 1),
     feed     BIGINT NOT NULL CHECK (feed >= 0),
     audit    BIGINT NOT NULL CHECK (audit >= 0),
-    accepted BIGINT NOT NULL CHECK (accepted >= 0)
+    accepted BIGINT NOT NULL CHECK (accepted >= 0),
+    restore  TEXT COLLATE "C" NOT NULL DEFAULT '' CHECK (restore IN ('', 'Loading', 'Unreconciled'))
 );
 INSERT INTO heads (one, feed, audit, accepted) VALUES (1, 0, 0, 0);
 

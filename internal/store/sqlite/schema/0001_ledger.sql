@@ -136,11 +136,13 @@ CREATE TABLE accepted (
 -- The highest numbers that were given: to changes of the feed, to audit leaves,
 -- and to the change that last told of an accepted spec. Its row stays locked from the
 -- giving of a number to the commit, so that numbers are seen in their order, without a gap.
+-- restore says that a backup is being loaded, or was loaded and is not reconciled yet.
 CREATE TABLE heads (
     one      INTEGER PRIMARY KEY CHECK (one = 1),
     feed     INTEGER NOT NULL CHECK (feed >= 0),
     audit    INTEGER NOT NULL CHECK (audit >= 0),
-    accepted INTEGER NOT NULL CHECK (accepted >= 0)
+    accepted INTEGER NOT NULL CHECK (accepted >= 0),
+    restore  TEXT NOT NULL DEFAULT '' CHECK (restore IN ('', 'Loading', 'Unreconciled'))
 ) STRICT;
 INSERT INTO heads (one, feed, audit, accepted) VALUES (1, 0, 0, 0);
 
