@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/terrace-pki/terrace/internal/authority"
 	"github.com/terrace-pki/terrace/internal/ocsp"
@@ -35,9 +36,27 @@ func TestRestoredLedgerTellsNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer store.Close()
-	k := &core{store: store, authorities: authority.New(authority.Config{Store: store})}
+	registry := prometheus.NewRegistry()
+	k := &core{store: store, authorities: authority.New(authority.Config{Store: store, Metrics: authority.NewMetrics(registry)})}
+	gauge := func() float64 {
+		t.Helper()
+		families, err := registry.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range families {
+			if f.GetName() == "terrace_ledger_unreconciled" {
+				return f.GetMetric()[0].GetGauge().GetValue()
+			}
+		}
+		t.Fatal("no gauge")
+		return 0
+	}
 	if err := k.authorities.Load(t.Context()); err != nil {
 		t.Fatal(err)
+	}
+	if gauge() != 1 {
+		t.Error("nobody is alerted")
 	}
 	ran := make(chan struct{})
 	held := k.reconciled(logr.Discard(), []func(context.Context) error{func(context.Context) error { close(ran); return nil }})
@@ -71,6 +90,9 @@ func TestRestoredLedgerTellsNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-ran
+	if gauge() != 0 {
+		t.Error("the alert does not end")
+	}
 	if got, err := source.Status(t.Context(), ocsp.IssuerKey{Authority: "BusinessCA/a/b", Generation: 1}, pki.Serial("01")); err != nil || got != (ocsp.Status{}) {
 		t.Errorf("OCSP after that: %+v, %v", got, err)
 	}
