@@ -24,6 +24,11 @@ type ca struct {
 // certificate holds one record against its certificate, and that against the
 // rules; the signature under the CA's key is one of them.
 func (w *walk) certificate(ca *ca, r authority.Record) {
+	// Archived once it ended, or recovered as a serial alone.
+	if len(r.Certificate) == 0 && (r.Identity.Kind == authority.KindRecovered || r.NotAfter.Before(w.Now())) {
+		w.report.WithoutContent++
+		return
+	}
 	w.report.Certificates++
 	subject := ca.name + " " + string(r.Serial)
 	for _, f := range lint.ExamineCertificate(r.Certificate, lint.Context{Issuer: ca.cert}, 0) {

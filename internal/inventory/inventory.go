@@ -78,11 +78,13 @@ type Count struct {
 
 // Report is what a walk found.
 type Report struct {
-	CAs          int     `json:"cas"`
-	Certificates int64   `json:"certificates"`
-	CRLs         int     `json:"crls"`
-	Entries      int64   `json:"entries"`
-	Counts       []Count `json:"findings"`
+	CAs int `json:"cas"`
+	// WithoutContent were archived, or are known by their serial alone.
+	WithoutContent int64   `json:"withoutContent,omitempty"`
+	Certificates   int64   `json:"certificates"`
+	CRLs           int     `json:"crls"`
+	Entries        int64   `json:"entries"`
+	Counts         []Count `json:"findings"`
 }
 
 // Errors is the number of findings of severity error.

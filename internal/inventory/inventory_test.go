@@ -321,3 +321,27 @@ func (w *town) issueMore(t *testing.T, n int) {
 		check(t, o.Err)
 	}
 }
+
+// What was archived is counted, and is no finding.
+func TestArchivedContent(t *testing.T) {
+	w, records := settled(t)
+	store, err := sqlite.Open(t.Context(), sqlite.Config{Path: w.path, TakeOver: true}) // as terrace ca archive does
+	check(t, err)
+	defer store.Close()
+	archiver, before := store.(authority.Archiver), time.Now().AddDate(100, 0, 0)
+	page, _, err := archiver.Expired(t.Context(), before, 0, authority.MaxChanges)
+	check(t, err)
+	for _, gone := range page {
+		if gone.Revocation == nil {
+			_, err = archiver.DropContent(t.Context(), before, []int64{gone.Row})
+			check(t, err)
+			break
+		}
+	}
+	for after, want := range map[time.Duration]int64{0: 0, 100 * 24 * time.Hour: 1} { // what is valid must have its content
+		r := run(t, w.ledger(t), inventory.Config{Now: func() time.Time { return time.Now().Add(after) }})
+		if missing := errorsOf(r)["ledger-record"]; r.WithoutContent != want || r.Certificates != int64(len(records))-want || missing != 1-want {
+			t.Errorf("after %s: %d missing in %+v", after, missing, r)
+		}
+	}
+}
