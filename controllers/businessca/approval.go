@@ -13,6 +13,7 @@ import (
 	pkiv1 "github.com/terrace-pki/terrace/api/v1alpha1"
 	"github.com/terrace-pki/terrace/controllers/step"
 	"github.com/terrace-pki/terrace/internal/authority"
+	"github.com/terrace-pki/terrace/internal/pki"
 	"github.com/terrace-pki/terrace/internal/registration"
 )
 
@@ -100,7 +101,11 @@ func (r *Reconciler) take(ctx context.Context, a *pkiv1.Approval, ca *pkiv1.Busi
 	if err := registration.VerifyOfficer(pub, message, s.Value); err != nil {
 		return step.Stalled(pkiv1.ReasonSignatureInvalid, "spec.signature: %v", err)
 	}
-	d := authority.Decision{Officer: s.Officer, Denied: a.Spec.Decision == pkiv1.DecisionDeny, Signature: s.Value}
+	key, err := pki.MarshalSPKI(pub)
+	if err != nil {
+		return step.Failed(pkiv1.ReasonSignatureInvalid, err)
+	}
+	d := authority.Decision{Officer: s.Officer, Denied: a.Spec.Decision == pkiv1.DecisionDeny, Signature: s.Value, Message: message, PublicKey: key}
 	recorded, err := r.Authorities.RecordDecision(ctx, target, d)
 	switch {
 	case err != nil:

@@ -64,7 +64,7 @@ func (w *work) act(ctx context.Context) (registration.Act, error) {
 		return registration.Act{}, step.Stalled(pkiv1.ReasonInvalidSpec,
 			"spec.requester: is missing; admission writes it: delete this object and create it again while the webhooks work")
 	}
-	act := registration.Act{Verb: authority.Verb(rev.Spec.Action), Reason: reasons[rev.Spec.Reason],
+	act := registration.Act{Requester: rev.Spec.Requester.Username, Verb: authority.Verb(rev.Spec.Action), Reason: reasons[rev.Spec.Reason],
 		Identity: authority.Identity{Kind: policy.KindCertificateRevocation, Namespace: rev.Namespace, Name: rev.Name, Digest: policy.ActDigest(rev)}}
 	target := rev.Spec.Target
 	if ref := target.CertificateAuthorityRef; ref != nil {

@@ -47,6 +47,9 @@ type Act struct {
 	Reason pki.Reason
 	// At is the time that CRL and OCSP show.
 	At time.Time
+	// Operator is the person who asks, for the audit; at most 253 bytes, empty when
+	// nobody said. It is no part of what makes two acts the same.
+	Operator string
 }
 
 // Performed is an act as the ledger recorded it.

@@ -268,6 +268,7 @@ type Store interface {
 	Feed
 	CRLStore
 	Book
+	AuditTrail
 	// Heads returns the highest numbers of the ledger; ErrFenced to a process
 	// that was fenced off.
 	Heads(ctx context.Context) (Heads, error)

@@ -19,6 +19,9 @@ type Metrics struct {
 	acts      *prometheus.CounterVec
 	feedHead  prometheus.Gauge
 	restored  prometheus.Gauge
+
+	auditUnsequenced prometheus.Gauge
+	auditSigned      *prometheus.GaugeVec
 }
 
 // NewMetrics makes the metrics and registers them; with nil they are kept unregistered.
@@ -44,9 +47,13 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Help: "Highest number of the change feed."}),
 		restored: prometheus.NewGauge(prometheus.GaugeOpts{Name: "terrace_ledger_unreconciled",
 			Help: "1 while the ledger is restored from a backup and not reconciled: nothing is issued."}),
+		auditUnsequenced: prometheus.NewGauge(prometheus.GaugeOpts{Name: "terrace_audit_leaves_unsequenced",
+			Help: "Audit leaves that no signed checkpoint covers yet; told by the process that leads."}),
+		auditSigned: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "terrace_audit_checkpoint_timestamp_seconds",
+			Help: "When the newest checkpoint of the audit log was signed, Unix time; absent when none was."}, nil),
 	}
 	if r != nil {
-		r.MustRegister(m.issued, m.slices, m.abandon, m.crlNext, m.deltaNext, m.crlNumber, m.crlFails, m.acts, m.feedHead, m.restored)
+		r.MustRegister(m.issued, m.slices, m.abandon, m.crlNext, m.deltaNext, m.crlNumber, m.crlFails, m.acts, m.feedHead, m.restored, m.auditUnsequenced, m.auditSigned)
 	}
 	return m
 }
@@ -54,6 +61,13 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 func (m *Metrics) observeSlice(k IssuerKey, n int, d time.Duration) {
 	m.issued.WithLabelValues(k.Authority).Add(float64(n))
 	m.slices.WithLabelValues(k.Authority).Observe(d.Seconds())
+}
+
+func (m *Metrics) auditBehind(leaves int64, signedAt time.Time) {
+	m.auditUnsequenced.Set(float64(leaves))
+	if !signedAt.IsZero() {
+		m.auditSigned.WithLabelValues().Set(float64(signedAt.UnixMilli()) / 1000)
+	}
 }
 
 func (m *Metrics) abandoned(k IssuerKey) { m.abandon.WithLabelValues(k.Authority).Inc() }

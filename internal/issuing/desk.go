@@ -164,7 +164,7 @@ func (d *Desk) Perform(ctx context.Context, act registration.Act) (authority.Per
 		return authority.Performed{}, err
 	}
 	return d.authorities.Perform(ctx, authority.Act{Identity: act.Identity, Issuer: record.Issuer, Serial: record.Serial,
-		Verb: act.Verb, Reason: act.Reason, At: d.authorities.Now()})
+		Verb: act.Verb, Reason: act.Reason, At: d.authorities.Now(), Operator: act.Requester})
 }
 
 // target is the certificate that an act names.

@@ -60,6 +60,9 @@ type Act struct {
 	TrustListSigner string         `json:"trustListSigner,omitempty"`
 	Verb            authority.Verb `json:"verb"`
 	Reason          pki.Reason     `json:"reason"`
+	// Requester is who asks, as the API server authenticated them. The RA's signature
+	// vouches for it; it is for the audit, and no part of the act's digest.
+	Requester string `json:"requester,omitempty"`
 }
 
 // Errors of an Issuer besides those of package authority.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/terrace-pki/terrace/internal/audit"
 	"github.com/terrace-pki/terrace/internal/authority"
 	"github.com/terrace-pki/terrace/internal/pki"
 )
@@ -27,6 +28,8 @@ type Database struct {
 	Shared func(t *testing.T) authority.Store
 	// Beside opens it as another instance, beside Store; nil where only one process may write.
 	Beside func(t *testing.T) authority.Store
+	// RefuseLeaves makes the database refuse audit leaves from now on.
+	RefuseLeaves func(t *testing.T)
 	// Count returns the number that a query on the database itself yields.
 	Count func(t *testing.T, query string) int64
 }
@@ -79,6 +82,8 @@ func Store(t *testing.T, open func(t *testing.T) Database) {
 		"accepted specs":                     accepted,
 		"cancelled context":                  cancelled,
 		"audit leaf for each act":            auditLeaves,
+		"audit tree":                         auditTree,
+		"acts stop without leaves":           actsStopWithoutLeaves,
 		"closed":                             closed,
 	}
 	for name, run := range tests {
@@ -238,6 +243,9 @@ func fencedWrites(drawn, intended, abandonable, issued pki.Serial) map[string]fu
 		"Renew": func(ctx context.Context, s authority.Store) error {
 			_, err := s.Renew(ctx, time.Hour)
 			return err
+		},
+		"ExtendAudit": func(ctx context.Context, s authority.Store) error {
+			return s.ExtendAudit(ctx, []audit.Node{{Level: 62, Number: 0}}, nil)
 		},
 		"SetPosition": func(ctx context.Context, s authority.Store) error { return s.SetPosition(ctx, "fenced", 1) },
 		"Accept": func(ctx context.Context, s authority.Store) error {

@@ -53,6 +53,14 @@ func TestStore(t *testing.T) {
 			Beside: func(t *testing.T) authority.Store {
 				return openFor(t, Config{DSN: dsn, TakeOver: true, Instance: "other"})
 			},
+			RefuseLeaves: func(t *testing.T) {
+				t.Helper()
+				_, err := db.Exec(`CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''disk full''; END';
+					CREATE TRIGGER full_disk BEFORE INSERT ON audit_leaves FOR EACH ROW EXECUTE FUNCTION full_disk()`)
+				if err != nil {
+					t.Fatal(err)
+				}
+			},
 			Count: func(t *testing.T, query string) (n int64) {
 				t.Helper()
 				if err := db.QueryRow(query).Scan(&n); err != nil {

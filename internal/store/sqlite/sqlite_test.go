@@ -37,6 +37,11 @@ func TestStore(t *testing.T) {
 			Reopen: func(t *testing.T) authority.Store { return openFor(t, Config{Path: path, TakeOver: true}) },
 			Shared: func(t *testing.T) authority.Store { return openFor(t, Config{Path: path}) },
 			Count:  func(t *testing.T, query string) int64 { return count(t, path, query) },
+			RefuseLeaves: func(t *testing.T) {
+				if err := execute(t, path, `CREATE TRIGGER full BEFORE INSERT ON audit_leaves BEGIN SELECT RAISE(ABORT, 'disk full'); END`); err != nil {
+					t.Fatal(err)
+				}
+			},
 		}
 	})
 }

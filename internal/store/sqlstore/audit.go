@@ -1,14 +1,14 @@
 package sqlstore
 
 import (
-	"bytes"
 	"context"
 	"database/sql"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 
 	"github.com/emmansun/gmsm/sm3"
+
+	"github.com/terrace-pki/terrace/internal/audit"
 )
 
 // Acts that leave an audit leaf.
@@ -16,33 +16,20 @@ const (
 	actTakeover  = "takeover"
 	actIntent    = "intent"
 	actIssue     = "issue"
-	actAbandon   = "abandon"
+	actAbandon   = audit.ActAbandon
 	actRevoke    = "revoke"
 	actHold      = "hold"
 	actRelease   = "release"
-	actRefused   = "act-refused"
+	actRefused   = audit.ActRefused
 	actCRLNumber = "crl-number"
 	actCRL       = "crl"
 	actKey       = "key"
 	actAccept    = "accept"
+	actMark      = "mark"
 )
 
-// detail is an object of strings: its canonical JSON has the keys in order,
-// no spaces, and nothing escaped that JSON does not demand.
-type detail map[string]string
-
-func (d detail) canonical() (string, error) {
-	if len(d) == 0 {
-		return "{}", nil
-	}
-	var w bytes.Buffer
-	e := json.NewEncoder(&w)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(map[string]string(d)); err != nil { // encoding/json sorts the keys
-		return "", fmt.Errorf("encode audit detail: %w", err)
-	}
-	return string(bytes.TrimSuffix(w.Bytes(), []byte("\n"))), nil
-}
+// detail is what a leaf says besides its subject.
+type detail = audit.Detail
 
 // leaf tells of one act. That of a slice (intent, issue) names the issuer as its
 // subject, and in its detail a digest under each serial.
@@ -61,7 +48,7 @@ func (s *Store) audit(ctx context.Context, tx *sql.Tx, at, before int64, leaves 
 	details := make([]string, len(leaves))
 	for i, l := range leaves {
 		var err error
-		if details[i], err = l.detail.canonical(); err != nil {
+		if details[i], err = l.detail.Canonical(); err != nil {
 			return err
 		}
 	}

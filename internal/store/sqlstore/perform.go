@@ -8,9 +8,13 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/terrace-pki/terrace/internal/audit"
 	"github.com/terrace-pki/terrace/internal/authority"
 	"github.com/terrace-pki/terrace/internal/pki"
 )
+
+// maxOperator bounds the name of who asks for an act, in bytes.
+const maxOperator = 253
 
 // Perform carries an act out and records it, once ever; see [authority.Acts].
 func (s *Store) Perform(ctx context.Context, act authority.Act) (authority.Performed, error) {
@@ -64,6 +68,9 @@ func checkAct(act authority.Act) (authority.Act, error) {
 	at, err := micros("time of the act", act.At)
 	if err := errors.Join(err, checkName("act", act.Identity.Kind, act.Identity.Namespace, act.Identity.Name), checkIssuer(act.Issuer)); err != nil {
 		return act, err
+	}
+	if len(act.Operator) > maxOperator {
+		return act, fmt.Errorf("operator: %d bytes: want at most %d", len(act.Operator), maxOperator)
 	}
 	act.At = time.UnixMicro(at).UTC()
 	switch act.Verb {
@@ -137,10 +144,10 @@ func fits(verb authority.Verb, revoked bool, reason pki.Reason) authority.Refusa
 
 func insertAct(ctx context.Context, tx *sql.Tx, p authority.Performed) error {
 	id := p.Identity
-	res, err := tx.ExecContext(ctx, `INSERT INTO acts (kind, namespace, name, digest, authority, generation, serial, verb, reason, at, refusal, recorded_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT (kind, namespace, name) DO NOTHING`,
+	res, err := tx.ExecContext(ctx, `INSERT INTO acts (kind, namespace, name, digest, authority, generation, serial, verb, reason, at, refusal, recorded_at, operator)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT (kind, namespace, name) DO NOTHING`,
 		id.Kind, id.Namespace, id.Name, id.Digest[:], p.Issuer.Authority, p.Issuer.Generation, octets(p.Serial), string(p.Verb), int32(p.Reason),
-		p.At.UnixMicro(), string(p.Refusal), p.RecordedAt.UnixMicro())
+		p.At.UnixMicro(), string(p.Refusal), p.RecordedAt.UnixMicro(), p.Operator)
 	if err != nil {
 		return fmt.Errorf("record act: %w", err)
 	}
@@ -163,8 +170,11 @@ func actLeaf(p authority.Performed) leaf {
 	case authority.VerbRelease:
 		l.act = actRelease
 	}
+	if p.Operator != "" {
+		l.detail[audit.KeyOperator] = p.Operator
+	}
 	if p.Refusal != "" {
-		l.act, l.detail["verb"], l.detail["refusal"] = actRefused, string(p.Verb), string(p.Refusal)
+		l.act, l.detail["verb"], l.detail[audit.KeyRefusal] = actRefused, string(p.Verb), string(p.Refusal)
 	}
 	return l
 }
@@ -179,9 +189,9 @@ func findAct(ctx context.Context, q querier, kind, namespace, name string) (auth
 	p := authority.Performed{Act: authority.Act{Identity: authority.Identity{Kind: kind, Namespace: namespace, Name: name}}}
 	var digest, serial []byte
 	var at, recorded int64
-	err := q.QueryRowContext(ctx, `SELECT digest, authority, generation, serial, verb, reason, at, refusal, recorded_at FROM acts
+	err := q.QueryRowContext(ctx, `SELECT digest, authority, generation, serial, verb, reason, at, refusal, recorded_at, operator FROM acts
 		WHERE kind = $1 AND namespace = $2 AND name = $3`, kind, namespace, name).
-		Scan(&digest, &p.Issuer.Authority, &p.Issuer.Generation, &serial, &p.Verb, &p.Reason, &at, &p.Refusal, &recorded)
+		Scan(&digest, &p.Issuer.Authority, &p.Issuer.Generation, &serial, &p.Verb, &p.Reason, &at, &p.Refusal, &recorded, &p.Operator)
 	if notFound(err) {
 		err = authority.ErrNotFound
 	}

@@ -91,8 +91,10 @@ CREATE TABLE acts (
     at          BIGINT NOT NULL,
     refusal     TEXT COLLATE "C"    NOT NULL CHECK (refusal IN ('', 'NotIssued', 'AlreadyRevoked', 'AlreadyOnHold', 'NotOnHold')),
     recorded_at BIGINT NOT NULL,
+    operator    TEXT COLLATE "C"    NOT NULL CHECK (length(operator) <= 253), -- who asked; empty when nobody said
     UNIQUE (kind, namespace, name)
 );
+CREATE INDEX acts_of ON acts (serial, id);
 
 CREATE TABLE crl_numbers (
     authority  TEXT COLLATE "C"    NOT NULL CHECK (length(authority) BETWEEN 1 AND 400),
@@ -175,7 +177,42 @@ CREATE TABLE audit_leaves (
     subject TEXT COLLATE "C"    NOT NULL CHECK (length(subject) BETWEEN 1 AND 500),
     detail  TEXT COLLATE "C"    NOT NULL -- canonical JSON: an object of strings, keys sorted, no spaces
 );
+CREATE INDEX audit_leaves_at ON audit_leaves (at);
 CREATE FUNCTION audit_leaves_refuse() RETURNS trigger LANGUAGE plpgsql AS
-    'BEGIN RAISE EXCEPTION ''audit leaves are append-only''; END';
+    'BEGIN RAISE EXCEPTION ''audit records are append-only''; END';
 CREATE TRIGGER audit_leaves_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_leaves
+    FOR EACH STATEMENT EXECUTE FUNCTION audit_leaves_refuse();
+
+-- The full subtrees of the hash tree over the leaves (RFC 6962 section 2.1): the node
+-- is over the 2^level leaves from number * 2^level, counted from 0. Made from the leaves
+-- after their commits, and never changed.
+CREATE TABLE audit_nodes (
+    level  BIGINT NOT NULL CHECK (level BETWEEN 0 AND 62),
+    number BIGINT NOT NULL CHECK (number >= 0),
+    hash   BYTEA   NOT NULL CHECK (length(hash) = 32),
+    PRIMARY KEY (level, number)
+);
+
+-- Signed checkpoints of the tree: the newest, and the last of each hour before.
+CREATE TABLE audit_checkpoints (
+    size BIGINT PRIMARY KEY CHECK (size >= 1),
+    at   BIGINT NOT NULL,
+    text BYTEA   NOT NULL CHECK (length(text) BETWEEN 1 AND 1024)
+);
+
+-- What auditors marked as audited; seq is that of the mark's own leaf.
+CREATE TABLE audit_marks (
+    seq        BIGINT PRIMARY KEY CHECK (seq >= 1),
+    auditor    TEXT COLLATE "C"    NOT NULL CHECK (length(auditor) BETWEEN 1 AND 63),
+    first      BIGINT NOT NULL CHECK (first >= 1),
+    last       BIGINT NOT NULL CHECK (last >= first),
+    tree       BYTEA    NOT NULL CHECK (length(tree) = 32),
+    size       BIGINT NOT NULL CHECK (size >= last),
+    root       BYTEA    NOT NULL CHECK (length(root) = 32),
+    at         BIGINT NOT NULL,
+    note       TEXT COLLATE "C"    NOT NULL CHECK (length(note) <= 500),
+    public_key BYTEA    NOT NULL CHECK (length(public_key) > 0),
+    signature  BYTEA    NOT NULL CHECK (length(signature) > 0)
+);
+CREATE TRIGGER audit_marks_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_marks
     FOR EACH STATEMENT EXECUTE FUNCTION audit_leaves_refuse();

@@ -91,8 +91,10 @@ CREATE TABLE acts (
     at          INTEGER NOT NULL,
     refusal     TEXT    NOT NULL CHECK (refusal IN ('', 'NotIssued', 'AlreadyRevoked', 'AlreadyOnHold', 'NotOnHold')),
     recorded_at INTEGER NOT NULL,
+    operator    TEXT    NOT NULL CHECK (length(operator) <= 253), -- who asked; empty when nobody said
     UNIQUE (kind, namespace, name)
 ) STRICT;
+CREATE INDEX acts_of ON acts (serial, id);
 
 CREATE TABLE crl_numbers (
     authority  TEXT    NOT NULL CHECK (length(authority) BETWEEN 1 AND 400),
@@ -175,5 +177,40 @@ CREATE TABLE audit_leaves (
     subject TEXT    NOT NULL CHECK (length(subject) BETWEEN 1 AND 500),
     detail  TEXT    NOT NULL -- canonical JSON: an object of strings, keys sorted, no spaces
 ) STRICT;
+CREATE INDEX audit_leaves_at ON audit_leaves (at);
 CREATE TRIGGER audit_leaves_update BEFORE UPDATE ON audit_leaves BEGIN SELECT RAISE(ABORT, 'audit leaves are append-only'); END;
 CREATE TRIGGER audit_leaves_delete BEFORE DELETE ON audit_leaves BEGIN SELECT RAISE(ABORT, 'audit leaves are append-only'); END;
+
+-- The full subtrees of the hash tree over the leaves (RFC 6962 section 2.1): the node
+-- is over the 2^level leaves from number * 2^level, counted from 0. Made from the leaves
+-- after their commits, and never changed.
+CREATE TABLE audit_nodes (
+    level  INTEGER NOT NULL CHECK (level BETWEEN 0 AND 62),
+    number INTEGER NOT NULL CHECK (number >= 0),
+    hash   BLOB   NOT NULL CHECK (length(hash) = 32),
+    PRIMARY KEY (level, number)
+) STRICT, WITHOUT ROWID;
+
+-- Signed checkpoints of the tree: the newest, and the last of each hour before.
+CREATE TABLE audit_checkpoints (
+    size INTEGER PRIMARY KEY CHECK (size >= 1),
+    at   INTEGER NOT NULL,
+    text BLOB   NOT NULL CHECK (length(text) BETWEEN 1 AND 1024)
+) STRICT;
+
+-- What auditors marked as audited; seq is that of the mark's own leaf.
+CREATE TABLE audit_marks (
+    seq        INTEGER PRIMARY KEY CHECK (seq >= 1),
+    auditor    TEXT    NOT NULL CHECK (length(auditor) BETWEEN 1 AND 63),
+    first      INTEGER NOT NULL CHECK (first >= 1),
+    last       INTEGER NOT NULL CHECK (last >= first),
+    tree       BLOB    NOT NULL CHECK (length(tree) = 32),
+    size       INTEGER NOT NULL CHECK (size >= last),
+    root       BLOB    NOT NULL CHECK (length(root) = 32),
+    at         INTEGER NOT NULL,
+    note       TEXT    NOT NULL CHECK (length(note) <= 500),
+    public_key BLOB    NOT NULL CHECK (length(public_key) > 0),
+    signature  BLOB    NOT NULL CHECK (length(signature) > 0)
+) STRICT;
+CREATE TRIGGER audit_marks_update BEFORE UPDATE ON audit_marks BEGIN SELECT RAISE(ABORT, 'audit marks are append-only'); END;
+CREATE TRIGGER audit_marks_delete BEFORE DELETE ON audit_marks BEGIN SELECT RAISE(ABORT, 'audit marks are append-only'); END;
