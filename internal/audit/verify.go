@@ -236,7 +236,7 @@ func (v *verification) extend(ctx context.Context, seq int64, h Hash, stored []m
 	}
 	v.report.Root = v.edge.Root().String()
 	for len(v.pending) > 0 && v.pending[0].Size <= seq {
-		v.checkpoint("checkpoint in the ledger", v.pending[0], seq)
+		v.checkpoint("checkpoint in the ledger", v.pending[0], seq, true)
 		v.report.Checkpoints++
 		v.pending = v.pending[1:]
 		if len(v.pending) == 0 {
@@ -247,7 +247,7 @@ func (v *verification) extend(ctx context.Context, seq int64, h Hash, stored []m
 	}
 	for _, w := range v.o.Witnesses {
 		if w.Size == seq {
-			v.checkpoint("checkpoint of "+w.From, w.Signed, seq)
+			v.checkpoint("checkpoint of "+w.From, w.Signed, seq, false)
 			v.report.Witnesses++
 		}
 	}
@@ -277,8 +277,8 @@ func (v *verification) refill(ctx context.Context) error {
 	return nil
 }
 
-// checkpoint compares one with the tree as it is at its size.
-func (v *verification) checkpoint(what string, s Signed, seq int64) {
+// checkpoint compares one, own when it is the ledger's, with the tree as it is at its size.
+func (v *verification) checkpoint(what string, s Signed, seq int64, own bool) {
 	what = fmt.Sprintf("%s over %d leaves", what, s.Size)
 	if !v.signed(s) {
 		v.report.say(what, "no audit key made its signature: it is forged, or was changed")
@@ -297,7 +297,7 @@ func (v *verification) checkpoint(what string, s Signed, seq int64) {
 		v.differs = true
 	default:
 		v.agreed = max(v.agreed, s.Size)
-		if s.Size >= v.report.Signed {
+		if own && s.Size >= v.report.Signed {
 			at := s.At
 			v.report.Signed, v.report.SignedAt = s.Size, &at
 		}

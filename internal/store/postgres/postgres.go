@@ -62,6 +62,12 @@ func Open(ctx context.Context, c Config) (authority.Store, error) {
 	return s, nil
 }
 
+// OpenAudit opens the store for those who audit, beside the processes that issue:
+// nothing is taken over.
+func OpenAudit(ctx context.Context, dsn string) (*sqlstore.Store, error) {
+	return open(ctx, Config{DSN: dsn})
+}
+
 func open(ctx context.Context, c Config) (*sqlstore.Store, error) {
 	config, err := configure(c.DSN, schema, "schema")
 	if err != nil {

@@ -53,6 +53,12 @@ func Open(ctx context.Context, c Config) (authority.Store, error) {
 	return s, nil
 }
 
+// OpenAudit opens the store for those who audit, beside the process that issues:
+// nothing is taken over.
+func OpenAudit(ctx context.Context, path string) (*sqlstore.Store, error) {
+	return open(ctx, Config{Path: path})
+}
+
 func open(ctx context.Context, c Config) (*sqlstore.Store, error) {
 	config, err := configure(c.Path, c.TakeOver, schema, "schema")
 	if err != nil {

@@ -115,7 +115,7 @@ func (c *checker) serials(ctx context.Context, progress func(rows int64)) ([]aud
 		what, query string
 		want        int64
 	}{{"rows of issued", `SELECT COUNT(*) FROM issued`, issued.total}, {"rows of revocations", `SELECT COUNT(*) FROM revocations`, revoked},
-		{"numbers of issued certificates of all issuers", `SELECT COALESCE(SUM(issued), 0) FROM issuers`, issued.total}} {
+		{"numbers of issued certificates of all issuers", `SELECT CAST(COALESCE(SUM(issued), 0) AS BIGINT) FROM issuers`, issued.total}} {
 		if err := c.compare(ctx, &found, n.what, n.query, n.want, "as the rows of serials say"); err != nil {
 			return nil, err
 		}
