@@ -37,6 +37,6 @@ func command(name string) *cobra.Command {
 	}
 	ca := caCommand()
 	ca.AddCommand(caLedgerCommands()...)
-	root.AddCommand(runCommand(), managerCommand(), ca, raCommand(), validationCommand(), pusherCommand(), directoryCommand(), trustListCommand(), transportCommand(), messageKeyCommand(), benchCommand(), deviceCommand(), devCommand(), inspectCommand(), lintCommand(), ledgerCommand())
+	root.AddCommand(runCommand(), managerCommand(), ca, raCommand(), validationCommand(), pusherCommand(), directoryCommand(), trustListCommand(), transportCommand(), messageKeyCommand(), auditCommand(), benchCommand(), deviceCommand(), devCommand(), inspectCommand(), lintCommand(), ledgerCommand())
 	return root
 }

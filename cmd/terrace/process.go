@@ -61,6 +61,7 @@ func coreFlags(f *pflag.FlagSet, c *app.Core, ledger *databaseFlag) {
 	f.StringArrayVar(&c.PKCS11Modules, "pkcs11-module", nil, "absolute path of a PKCS#11 module that CryptoDevices may name; may be repeated")
 	f.StringArrayVar(&c.SDFLibraries, "sdf-library", nil, "absolute path of an SDF library that CryptoDevices may name; may be repeated")
 	f.StringVar(&c.LimitsFile, "limits", "", "file that bounds what the CAs may issue, whatever the API says")
+	f.StringVar(&c.AuditDevice, "audit-device", "", "namespace/name of the CryptoDevice whose key signs the audit log's checkpoints")
 	f.StringArrayVar(&c.TierNamespaces, "tier-namespace", nil, "namespace whose Secrets are read; may be repeated; default: every one")
 }
 

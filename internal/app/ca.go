@@ -51,7 +51,7 @@ func RunCA(ctx context.Context, kube *rest.Config, c CAConfig, log logr.Logger) 
 	if err != nil {
 		return err
 	}
-	k, err := openCore(ctx, c.Core)
+	k, err := openCore(ctx, c.Core, log)
 	if err != nil {
 		return err
 	}
@@ -71,7 +71,7 @@ func RunCA(ctx context.Context, kube *rest.Config, c CAConfig, log logr.Logger) 
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
-	nodes := newPushSender(l, k.authorities, k.responders, m, log)
+	nodes := newPushSender(l, k, m, log)
 	h := newHealth()
 	h.need("ledger", k.store.Ping)
 	h.need("links", func(context.Context) error { return l.check() })

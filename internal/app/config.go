@@ -36,6 +36,9 @@ type Core struct {
 	SDFLibraries []string
 	// LimitsFile bounds what the CAs may issue, whatever the API says.
 	LimitsFile string
+	// AuditDevice is "namespace/name" of the CryptoDevice whose key signs the audit
+	// log's checkpoints; empty: nobody signs them.
+	AuditDevice string
 	// TierNamespaces are those whose Secrets are read; empty: every one.
 	TierNamespaces []string
 }
@@ -43,6 +46,9 @@ type Core struct {
 func (c Core) validate() error {
 	if _, _, err := dsn("--ledger", c.LedgerDSN, "TERRACE_LEDGER"); err != nil {
 		return err
+	}
+	if namespace, name, ok := strings.Cut(c.AuditDevice, "/"); c.AuditDevice != "" && (!ok || namespace == "" || name == "" || strings.Contains(name, "/")) {
+		return fmt.Errorf("--audit-device %q: want namespace/name of a CryptoDevice", c.AuditDevice)
 	}
 	for _, m := range c.PKCS11Modules {
 		if !filepath.IsAbs(m) {

@@ -36,6 +36,7 @@ type core struct {
 	trustLists  *trustsigner.Service
 	desk        *issuing.Desk
 	limits      *limits.Limits // nil: only the profiles bound what is issued
+	audit       *authority.AuditLog
 
 	deviceMetrics *cryptodevice.Metrics
 }
@@ -43,7 +44,7 @@ type core struct {
 // drainTimeout bounds the wait for what is being issued when the process stops.
 const drainTimeout = 10 * time.Second
 
-func openCore(ctx context.Context, c Core) (*core, error) {
+func openCore(ctx context.Context, c Core, log logr.Logger) (*core, error) {
 	k := &core{config: c, devices: device.NewRegistry()}
 	options := authority.Config{Keys: k.devices, Metrics: authority.NewMetrics(metrics.Registry)}
 	if c.LimitsFile != "" {
@@ -64,6 +65,7 @@ func openCore(ctx context.Context, c Core) (*core, error) {
 	if err := errors.Join(k.authorities.Load(ctx), k.responders.Load(ctx)); err != nil {
 		return nil, errors.Join(err, k.store.Close())
 	}
+	k.audit = authority.NewAuditLog(k.authorities, c.AuditDevice, log.WithName("audit"))
 	k.desk = issuing.NewDesk(k.authorities)
 	k.deviceMetrics = cryptodevice.NewMetrics(metrics.Registry)
 	metrics.Registry.MustRegister(cryptodevice.Collector{Devices: k.devices}, authority.NewStateMetrics(k.authorities), responder.NewMetrics(k.responders))
@@ -86,7 +88,14 @@ func (k *core) close(log logr.Logger) {
 // nodes is who pushes to validation nodes, nil where nobody does.
 func (k *core) setup(mgr ctrl.Manager, nodes validationservice.Nodes) error {
 	client := mgr.GetClient()
-	inUse := func(name string) deletion.InUse { return deletion.Device(k.authorities, k.responders, time.Now, name) }
+	inUse := func(name string) deletion.InUse {
+		if name == k.config.AuditDevice {
+			return func(context.Context) (string, error) {
+				return "it signs the audit log's checkpoints (--audit-device)", nil
+			}
+		}
+		return deletion.Device(k.authorities, k.responders, time.Now, name)
+	}
 	devices := k.openDevices(client)
 	devices.InUse = inUse
 	return setupAll(mgr, map[string]setupFunc{
@@ -118,6 +127,7 @@ func (k *core) services(log logr.Logger, consumers ...func() []string) []service
 		k.whenLeading(
 			func(ctx context.Context) error { return k.authorities.RunCRLs(ctx, log.WithName("crl")) },
 			func(ctx context.Context) error { return k.trustLists.Run(ctx, log.WithName("trustlist")) },
+			k.audit.Run,
 			func(ctx context.Context) error { return k.responders.Run(ctx, log.WithName("responder")) },
 		)...)
 }

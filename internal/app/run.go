@@ -23,7 +23,7 @@ func Run(ctx context.Context, kube *rest.Config, c Config, log logr.Logger) (err
 	if err := registerWebhookExpiry(metrics.Registry, c.Webhooks); err != nil {
 		return err
 	}
-	k, err := openCore(ctx, c.Core)
+	k, err := openCore(ctx, c.Core, log)
 	if err != nil {
 		return err
 	}

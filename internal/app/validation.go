@@ -52,7 +52,7 @@ type servedService struct {
 	responder *ocsp.Responder
 }
 
-func newValidationServer(address string, source ocsp.Source, catalog func(id string) validation.Catalog, registry prometheus.Registerer, log logr.Logger) (*validationServer, error) {
+func newValidationServer(address string, source ocsp.Source, catalog func(id string) validation.Catalog, checkpoints validation.Checkpoints, registry prometheus.Registerer, log logr.Logger) (*validationServer, error) {
 	l, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("--validation-address: %w", err)
@@ -64,13 +64,13 @@ func newValidationServer(address string, source ocsp.Source, catalog func(id str
 	m := validation.NewMetrics(registry)
 	registry.MustRegister(validation.NewOCSPMetrics(shared))
 	log = log.WithName("validation")
-	return &validationServer{server: validation.NewServer(validation.ServerConfig{Metrics: m, Log: log}), listener: l, metrics: m, log: log,
+	return &validationServer{server: validation.NewServer(validation.ServerConfig{Metrics: m, Checkpoints: checkpoints, Log: log}), listener: l, metrics: m, log: log,
 		source: source, shared: shared, catalog: catalog, services: map[string]*servedService{}}, nil
 }
 
 // newValidation answers beside the ledger, for the services with a device of this process.
 func newValidation(address string, store authority.Store, authorities *authority.Service, responders *responder.Service, log logr.Logger) (*validationServer, error) {
-	v, err := newValidationServer(address, ledgerSource{store, authorities.Restored}, func(id string) validation.Catalog { return ledgerCatalog(id, store, authorities) }, metrics.Registry, log)
+	v, err := newValidationServer(address, ledgerSource{store, authorities.Restored}, func(id string) validation.Catalog { return ledgerCatalog(id, store, authorities) }, ledgerCheckpoints(store), metrics.Registry, log)
 	if err != nil {
 		return nil, err
 	}

@@ -120,6 +120,7 @@ func (n *nodeProcess) waitReady(t *testing.T, want int) string {
 
 // validationWorld is a core with one CA, and a node that is not started yet.
 type validationWorld struct {
+	ledger      string
 	store       authority.Store
 	authorities *authority.Service
 	responders  *responder.Service
@@ -156,12 +157,12 @@ func newValidationWorld(t *testing.T) *validationWorld {
 	t.Helper()
 	dir := t.TempDir()
 	coreLinks, node := newNodeProcess(t, dir)
-	w := &validationWorld{node: node}
+	w := &validationWorld{node: node, ledger: filepath.Join(dir, "ledger.db")}
 	var err error
 	if w.links, err = coreLinks.open(); err != nil {
 		t.Fatal(err)
 	}
-	if w.store, err = sqlite.Open(t.Context(), sqlite.Config{Path: filepath.Join(dir, "ledger.db"), TakeOver: true}); err != nil {
+	if w.store, err = sqlite.Open(t.Context(), sqlite.Config{Path: w.ledger, TakeOver: true}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = w.store.Close() })
@@ -200,10 +201,12 @@ func writeFile(t *testing.T, path, content string) {
 func (w *validationWorld) runCore(t *testing.T) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	sender := newPushSender(w.links, w.authorities, w.responders, nil, testr.New(t))
-	done := make(chan error, 2)
+	trail := authority.NewAuditLog(w.authorities, "ns/device", testr.New(t))
+	sender := newPushSender(w.links, &core{authorities: w.authorities, responders: w.responders, audit: trail}, nil, testr.New(t))
+	done := make(chan error, 3)
 	go func() { done <- w.authorities.WatchLedger(ctx, logr.Discard()) }()
 	go func() { done <- sender.Run(ctx) }()
+	go func() { done <- trail.Run(ctx) }()
 	stopped := false
 	stop = func() {
 		if stopped {
@@ -211,7 +214,7 @@ func (w *validationWorld) runCore(t *testing.T) (stop func()) {
 		}
 		stopped = true
 		cancel()
-		if err := errors.Join(<-done, <-done); err != nil {
+		if err := errors.Join(<-done, <-done, <-done); err != nil {
 			t.Error(err)
 		}
 	}

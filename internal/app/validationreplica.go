@@ -27,7 +27,7 @@ func newReplicaServer(address string, store watchedReplica, registry prometheus.
 	s.config.Store(&replica.Config{})
 	v, err := newValidationServer(address, replicaSource{store, func() replica.State { return s.node.Known() }}, func(id string) validation.Catalog {
 		return replicaCatalog(id, store, func() replica.Config { return *s.config.Load() })
-	}, registry, log)
+	}, replicaCheckpoints(store), registry, log)
 	s.validationServer = v
 	return s, err
 }

@@ -177,15 +177,25 @@ func (a *AuditLog) sign(ctx context.Context) error {
 	return nil
 }
 
-// AuditProof returns the newest checkpoint with the proof that the first from
-// leaves (0: none) of its tree are those of the tree that had so many. proof is nil, and
-// the checkpoint to be judged alone, when it is over no more than from leaves. ErrNotFound: there is none.
-func (s *Service) AuditProof(ctx context.Context, from int64) (signed audit.Signed, proof []audit.Hash, err error) {
-	if signed, err = s.store.AuditCheckpoint(ctx); err != nil || from >= signed.Size {
-		return signed, nil, err
+// Proof returns the newest checkpoint with the public key that signed it, DER, and
+// the proof that the tree of from leaves (0: none) is its beginning. The proof is nil when the checkpoint is
+// over no more leaves than that. ErrNotFound: there is no checkpoint by the present key.
+func (a *AuditLog) Proof(ctx context.Context, from int64) (signed audit.Signed, spki []byte, proof []audit.Hash, err error) {
+	store := a.s.store
+	if signed, err = store.AuditCheckpoint(ctx); err != nil {
+		return signed, nil, nil, fmt.Errorf("prove audit checkpoint: %w", err)
 	}
-	proof, err = audit.Consistency(from, signed.Size, func(level int, from, to int64) (map[int64]audit.Hash, error) {
-		return s.store.AuditNodes(ctx, level, from, to)
-	})
-	return signed, proof, err
+	k, err := store.FindKey(ctx, auditOwner+a.device, 1)
+	if err == nil && audit.KeyHash(signed.Tree, k.PublicKey) != signed.KeyHash {
+		err = ErrNotFound
+	}
+	if err == nil && from < signed.Size {
+		proof, err = audit.Consistency(from, signed.Size, func(level int, from, to int64) (map[int64]audit.Hash, error) {
+			return store.AuditNodes(ctx, level, from, to)
+		})
+	}
+	if err != nil {
+		return signed, nil, nil, fmt.Errorf("prove audit checkpoint: %w", err)
+	}
+	return signed, k.PublicKey, proof, nil
 }

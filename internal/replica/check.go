@@ -32,6 +32,14 @@ func (p Push) Check() error {
 			return invalid("changes[%d]: %v", i, err)
 		}
 	}
+	if p.Audit != nil {
+		if p.CRL != nil || p.Refill {
+			return invalid("audit checkpoint: comes with a CRL or a refill; send it with changes, or alone")
+		}
+		if err := p.Audit.check(); err != nil {
+			return err
+		}
+	}
 	if p.CRL != nil {
 		if err := checkCRL(*p.CRL); err != nil {
 			return err

@@ -153,13 +153,16 @@ func (n *Node) Push(ctx context.Context, p Push) (Pushed, error) {
 	at := n.c.Now() // before it waits for another push: what it brings was right then or later
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	refilling := n.state.Refilling
+	refilling, refused := n.state.Refilling, n.state.AuditRefused
 	_, err := n.c.Store.Apply(ctx, p, at)
 	if err != nil && !errors.Is(err, ErrGap) {
 		return Pushed{}, errors.Join(err, n.refresh(ctx)) // it may have been persisted
 	}
 	if err := n.refresh(ctx); err != nil {
 		return Pushed{}, fmt.Errorf("take push: %w", err)
+	}
+	if n.state.AuditRefused != "" && n.state.AuditRefused != refused {
+		n.c.Log.Error(errors.New(n.state.AuditRefused), "an audit checkpoint is refused: the ledger does not show that it is the one that was known before")
 	}
 	switch {
 	case !refilling && n.state.Refilling:
@@ -193,3 +196,6 @@ func (n *Node) answer() Pushed {
 
 // Known returns how far the node has come, without waiting for a push under way.
 func (n *Node) Known() State { return *n.known.Load() }
+
+// Audit returns what the node holds of the audit log.
+func (n *Node) Audit(ctx context.Context) (Audit, error) { return n.c.Store.Audit(ctx) }

@@ -112,6 +112,8 @@ type Push struct {
 	Changes []Change `json:"changes,omitempty"`
 	// CRL, full or delta, is sent alone: a list may have some MiB.
 	CRL *authority.CRL `json:"crl,omitempty"`
+	// Audit is sent when the node holds an older checkpoint.
+	Audit *AuditPush `json:"audit,omitempty"`
 }
 
 // State is how far a replica has come.
@@ -141,6 +143,10 @@ type State struct {
 	// AsOf is when the replica last held everything that the ledger had, by the
 	// node's clock; zero when it never did. Its statuses were right then.
 	AsOf time.Time `json:"asOf"`
+	// AuditSize is the number of leaves of the audit checkpoint that it holds, 0 for
+	// none; AuditRefused is why it did not take another one, empty when there is none such.
+	AuditSize    int64  `json:"auditSize,omitempty"`
+	AuditRefused string `json:"auditRefused,omitempty"`
 }
 
 // Pushed is a node's answer.

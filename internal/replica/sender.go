@@ -50,7 +50,10 @@ type SenderConfig struct {
 	Changed func() <-chan struct{}
 	Source  Source
 	// Dial returns the remote of a target without connecting.
-	Dial    func(Target) (Remote, error)
+	Dial func(Target) (Remote, error)
+	// Audit returns the newest checkpoint of the audit log for a node that holds one
+	// over so many leaves, 0 for none; nil: none are pushed.
+	Audit   func(ctx context.Context, held int64) (*AuditPush, error)
 	Metrics *SenderMetrics // default: not registered anywhere
 	Log     logr.Logger
 	Now     func() time.Time // default time.Now; of the times in Status alone

@@ -39,5 +39,9 @@ type Store interface {
 	CRL(ctx context.Context, issuer authority.IssuerKey, shard int32) (authority.CRL, error)
 	// Delta returns the current delta of a shard, or ErrNotFound.
 	Delta(ctx context.Context, issuer authority.IssuerKey, shard int32) (authority.CRL, error)
+	// Audit returns what is held of the audit log, the zero Audit when nothing was pushed.
+	// Apply makes it what [Audit.Take] says. A refill leaves it: a ledger that was
+	// restored has to show that it is the same one.
+	Audit(ctx context.Context) (Audit, error)
 	Close() error
 }

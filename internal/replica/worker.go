@@ -37,15 +37,19 @@ type worker struct {
 	woken  chan struct{}
 
 	// Of run alone.
-	node       Pushed // as the node said last
-	known      bool   // node is what the node said last, not since a failure
-	downs      int    // times in a row that the node's position went down
-	refilledAt time.Time
-	config     Config // what the node is to serve
-	configAt   time.Time
-	configWait time.Duration
-	kept       int64 // the position that the ledger was told
-	keptAt     time.Time
+	node         Pushed // as the node said last
+	known        bool   // node is what the node said last, not since a failure
+	downs        int    // times in a row that the node's position went down
+	refilledAt   time.Time
+	config       Config // what the node is to serve
+	configAt     time.Time
+	configWait   time.Duration
+	kept         int64 // the position that the ledger was told
+	keptAt       time.Time
+	auditAt      time.Time // when the newest checkpoint was last asked for
+	auditSent    []byte    // the checkpoint that the node answered to last
+	auditRefused string
+	auditNext    *AuditPush // what comes with the next push
 
 	mu        sync.Mutex // guards what follows
 	head      int64
@@ -133,6 +137,7 @@ func (w *worker) round(ctx context.Context) error {
 			return err
 		}
 		w.configure(ctx, false)
+		w.lookAudit(ctx)
 		if restored {
 			if err := w.refill(ctx, head); err != nil {
 				return err
@@ -161,7 +166,7 @@ func (w *worker) round(ctx context.Context) error {
 			}
 		}
 	}
-	for w.node.Refilling || !w.configured() || !w.sender.c.Now().Before(w.pushedAt().Add(w.sender.c.Heartbeat)) {
+	for w.node.Refilling || !w.configured() || w.auditNext != nil || !w.sender.c.Now().Before(w.pushedAt().Add(w.sender.c.Heartbeat)) {
 		if err := w.beat(ctx, head); err != nil {
 			return err
 		}
@@ -249,6 +254,7 @@ func (w *worker) push(ctx context.Context, p Push) (back bool, err error) {
 	if err := w.place(ctx, &p); err != nil {
 		return false, err
 	}
+	w.addAudit(&p)
 	w.known = false // until it has answered: it may have taken the push all the same
 	node, err := w.remote.Push(ctx, p)
 	if err != nil {
@@ -268,6 +274,10 @@ func (w *worker) push(ctx context.Context, p Push) (back bool, err error) {
 	}
 	if !back && p.Config != nil && !w.configured() {
 		return false, errors.New("push configuration: the node did not take it")
+	}
+	if p.Audit != nil {
+		w.auditSent = p.Audit.Text
+		w.noteAudit()
 	}
 	w.confirmed(p)
 	w.keep(ctx)

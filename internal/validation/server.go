@@ -39,6 +39,8 @@ type ServerConfig struct {
 	// look-ups and signatures in the responder, which sheds in OCSP's own words.
 	// 0 means DefaultConcurrency.
 	Concurrency int
+	// Checkpoints serves the audit log's newest checkpoint; nil: there is none.
+	Checkpoints Checkpoints
 	Metrics     *Metrics
 	Log         logr.Logger
 }
@@ -46,9 +48,10 @@ type ServerConfig struct {
 // Server serves several validation services on one listener, each below its
 // base path. All methods may be used concurrently, also while it serves.
 type Server struct {
-	metrics   *Metrics
-	log       logr.Logger
-	downloads chan struct{}
+	metrics     *Metrics
+	log         logr.Logger
+	downloads   chan struct{}
+	checkpoints Checkpoints
 
 	mu       sync.Mutex // for writers of services
 	services atomic.Pointer[[]service]
@@ -65,7 +68,7 @@ func NewServer(c ServerConfig) *Server {
 	if n <= 0 {
 		n = DefaultConcurrency
 	}
-	s := &Server{metrics: c.Metrics, log: c.Log, downloads: make(chan struct{}, n)}
+	s := &Server{metrics: c.Metrics, log: c.Log, checkpoints: c.Checkpoints, downloads: make(chan struct{}, n)}
 	if s.metrics == nil {
 		s.metrics = NewMetrics(nil)
 	}
@@ -108,6 +111,10 @@ func (s *Server) without(id string) []service {
 
 // ServeHTTP routes a request to the service below whose base its path is.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == CheckpointPath && s.checkpoints != nil {
+		s.serveCheckpoint(w, r)
+		return
+	}
 	for _, v := range *s.services.Load() {
 		if !strings.HasPrefix(r.URL.Path, v.handler.base+"/") {
 			continue

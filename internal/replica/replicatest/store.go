@@ -61,6 +61,7 @@ func Store(t *testing.T, open func(t *testing.T) Database) {
 	t.Run("anchors", func(t *testing.T) { testAnchors(t, open(t)) })
 	t.Run("as of", func(t *testing.T) { testAsOf(t, open(t).Store) })
 	t.Run("refill", func(t *testing.T) { testRefill(t, open(t).Store) })
+	t.Run("audit", func(t *testing.T) { testAudit(t, open(t)) })
 	t.Run("configuration", func(t *testing.T) { testConfig(t, open(t).Store) })
 }
 

@@ -95,6 +95,11 @@ func (w *writer) apply(ctx context.Context, p replica.Push, state *replica.State
 			return fmt.Errorf("write CRL %s: %w", p.CRL.Issuer.CRLFileName(p.CRL.Shard), err)
 		}
 	}
+	if p.Audit != nil {
+		if err := w.audit(ctx, *p.Audit); err != nil {
+			return fmt.Errorf("write audit checkpoint: %w", err)
+		}
+	}
 	return w.statuses(ctx, p.Changes, state)
 }
 

@@ -12,7 +12,7 @@ import (
 var schema embed.FS
 
 // schemaVersion is that of the highest file in schema.
-const schemaVersion = 3
+const schemaVersion = 4
 
 const (
 	// readers is the number of connections that answer beside the one that writes.
@@ -36,7 +36,7 @@ func migrate(ctx context.Context, db *sql.DB) error {
 		if have == schemaVersion {
 			return nil
 		}
-		for _, file := range []string{"schema/0001_replica.sql", "schema/0002_refill.sql", "schema/0003_deltas.sql"}[have:] {
+		for _, file := range []string{"schema/0001_replica.sql", "schema/0002_refill.sql", "schema/0003_deltas.sql", "schema/0004_audit.sql"}[have:] {
 			text, err := schema.ReadFile(file)
 			if err != nil {
 				return err

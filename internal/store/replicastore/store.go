@@ -76,14 +76,18 @@ type querier interface {
 func readState(ctx context.Context, q querier) (replica.State, error) {
 	var state replica.State
 	var pushed, asOf sql.NullInt64
-	err := q.QueryRowContext(ctx, `SELECT position, head, anchor, ledger, serials, filled, refilling, pushed_at, as_of, revision, digest FROM node`).Scan(
-		&state.Position, &state.Head, &state.Anchor, &state.Ledger, &state.Serials, &state.Filled, &state.Refilling, &pushed, &asOf, &state.Revision, &state.Digest)
+	var held replica.Audit
+	err := q.QueryRowContext(ctx, `SELECT position, head, anchor, ledger, serials, filled, refilling, pushed_at, as_of, revision, digest,
+		a.text, COALESCE(a.reason, '') FROM node LEFT JOIN audit a ON a.one = 1`).Scan(
+		&state.Position, &state.Head, &state.Anchor, &state.Ledger, &state.Serials, &state.Filled, &state.Refilling, &pushed, &asOf, &state.Revision, &state.Digest,
+		&held.Text, &state.AuditRefused)
 	if pushed.Valid {
 		state.PushedAt = time.UnixMicro(pushed.Int64).UTC()
 	}
 	if asOf.Valid {
 		state.AsOf = time.UnixMicro(asOf.Int64).UTC()
 	}
+	state.AuditSize = held.Size()
 	return state, err
 }
 

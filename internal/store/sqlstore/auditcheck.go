@@ -26,7 +26,7 @@ type checker struct {
 	acts, keys       int64
 	marks            int64
 	accepted         map[string]string            // digest of the last spec, by name
-	crls             map[string]map[string]string // digests of lists by number, by shard
+	crls             map[string]map[string]string // digests of lists by number, by shard and kind
 	numbers          map[string]int64             // the last number that was reserved, by shard
 }
 
@@ -74,6 +74,9 @@ func (c *checker) leaf(ctx context.Context, l audit.Leaf, d audit.Detail) ([]aud
 		c.numbers[l.Subject] = n
 	case actCRL:
 		c.list(l.Subject, d)
+		if n, err := strconv.ParseInt(d["number"], 10, 64); err == nil {
+			c.numbers[l.Subject] = max(c.numbers[l.Subject], n)
+		}
 	case actTakeover:
 	default:
 		return []audit.Finding{audit.About(l, "this release knows no such act")}, nil
@@ -83,13 +86,14 @@ func (c *checker) leaf(ctx context.Context, l audit.Leaf, d audit.Detail) ([]aud
 
 // list remembers the digests of a shard's last lists: no more are kept.
 func (c *checker) list(shard string, d audit.Detail) {
+	shard = listsOf(shard, d["base"] != "")
 	lists := c.crls[shard]
 	if lists == nil {
 		lists = map[string]string{}
 		c.crls[shard] = lists
 	}
 	lists[d["number"]] = d["crl"]
-	for len(lists) > 2*keptCRLs {
+	for len(lists) > keptCRLs {
 		lowest := ""
 		for number := range lists {
 			if lowest == "" || len(number) < len(lowest) || len(number) == len(lowest) && number < lowest {
@@ -98,6 +102,14 @@ func (c *checker) list(shard string, d audit.Detail) {
 		}
 		delete(lists, lowest)
 	}
+}
+
+// listsOf names the full lists or the deltas of a shard, which are kept apart.
+func listsOf(shard string, delta bool) string {
+	if delta {
+		return shard + "/delta"
+	}
+	return shard
 }
 
 // checkedRows reads what the leaves of slices were made from.

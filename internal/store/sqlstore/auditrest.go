@@ -206,17 +206,17 @@ func (c *checker) specs(ctx context.Context) ([]audit.Finding, error) {
 // lists compares CRLs with their leaves.
 func (c *checker) lists(ctx context.Context) ([]audit.Finding, error) {
 	var found []audit.Finding
-	rows, err := c.n.tx.QueryContext(ctx, `SELECT authority, generation, shard, number, der FROM crls ORDER BY authority, generation, shard, number`)
+	rows, err := c.n.tx.QueryContext(ctx, `SELECT authority, generation, shard, number, base, der FROM crls ORDER BY authority, generation, shard, number`)
 	if err != nil {
 		return nil, err
 	}
 	err = scanEach(rows, func(rows *sql.Rows) error {
 		var l authority.CRL
-		if err := rows.Scan(&l.Issuer.Authority, &l.Issuer.Generation, &l.Shard, &l.Number, &l.DER); err != nil {
+		if err := rows.Scan(&l.Issuer.Authority, &l.Issuer.Generation, &l.Shard, &l.Number, &l.Base, &l.DER); err != nil {
 			return err
 		}
 		shard := crlSubject(l.Issuer, l.Shard)
-		if digest := c.crls[shard][strconv.FormatInt(l.Number, 10)]; digest != fingerprint(l.DER) {
+		if digest := c.crls[listsOf(shard, l.IsDelta())][strconv.FormatInt(l.Number, 10)]; digest != fingerprint(l.DER) {
 			found = append(found, audit.Finding{What: fmt.Sprintf("%s number %d", shard, l.Number), Problem: "was changed or added: no leaf tells of this list"})
 		}
 		return nil

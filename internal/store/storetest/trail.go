@@ -71,7 +71,7 @@ func goesOn(t *testing.T, s *story) {
 	if r := s.verify(t, audit.Options{Witnesses: []audit.Witness{{From: "last", Signed: s.last}}}); !r.OK() || r.Leaves != r.Signed {
 		t.Errorf("%+v", r)
 	}
-	next, proof, err := service.AuditProof(t.Context(), s.last.Size)
+	next, _, proof, err := log.Proof(t.Context(), s.last.Size)
 	must(t, err)
 	if err := audit.VerifyConsistency(s.last.Size, next.Size, s.last.Root, next.Root, proof); err != nil {
 		t.Error(err)
