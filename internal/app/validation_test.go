@@ -23,6 +23,8 @@ import (
 	"github.com/emmansun/gmsm/sm3"
 	"github.com/go-logr/logr"
 	"github.com/go-logr/logr/testr"
+	"github.com/prometheus/client_golang/prometheus"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/terrace-pki/terrace/internal/authority"
 	"github.com/terrace-pki/terrace/internal/authority/authoritytest"
@@ -157,6 +159,9 @@ func newValidationWorld(t *testing.T) *validationWorld {
 	t.Helper()
 	dir := t.TempDir()
 	coreLinks, node := newNodeProcess(t, dir)
+	process := metrics.Registry // each world is a process of its own
+	metrics.Registry = prometheus.NewRegistry()
+	t.Cleanup(func() { metrics.Registry = process })
 	w := &validationWorld{node: node, ledger: filepath.Join(dir, "ledger.db")}
 	var err error
 	if w.links, err = coreLinks.open(); err != nil {

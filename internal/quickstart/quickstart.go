@@ -136,7 +136,7 @@ func bringUp(ctx context.Context, o Options, s state, a applier, ports Ports, pi
 func (s state) appConfig(o Options, p Ports) app.Config {
 	local := func(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
 	return app.Config{
-		Core:              app.Core{LedgerDSN: "sqlite:" + s.path("ledger", "ledger.db"), KeystoreDir: s.path("keystores"), PKCS11Modules: []string{o.TokenModule}},
+		Core:              app.Core{LedgerDSN: "sqlite:" + s.path("ledger", "ledger.db"), KeystoreDir: s.path("keystores"), PKCS11Modules: []string{o.TokenModule}, AuditDevice: namespace + "/hsm"},
 		Process:           app.Process{MetricsAddress: local(p.Metrics), HealthAddress: local(p.Health)},
 		Webhooks:          app.Webhooks{WebhookAddress: local(p.Webhook), WebhookCertDir: s.transportFolder(webhookProcess)},
 		RegistrationDSN:   "sqlite:" + s.path("ledger", "registration.db"),

@@ -76,7 +76,7 @@ func (tr *tier) startCA() {
 	tr.terrace("ca", token, "dev", "token-init", "--module", softtoken, "--label", "ministry", "--pin-file", pinFile, "--so-pin-file", soFile)
 	tr.secret("hsm-pin", "pin", pin)
 	tr.start("ca", token, append([]string{"ca", "--kubeconfig", tr.kubeconfig("ca", "terrace-core"), "--ledger-file", tr.dir("ca", "ledger.dsn"), "--limits", tr.dir("ca", "limits.yaml"),
-		"--pkcs11-module", softtoken, "--link-address", tr.net.Address("ca") + ":9444", "--tier-namespace", ministry}, tr.linkFlags("ca")...)...)
+		"--pkcs11-module", softtoken, "--link-address", tr.net.Address("ca") + ":9444", "--tier-namespace", ministry, "--audit-device", ministry + "/hsm"}, tr.linkFlags("ca")...)...)
 }
 
 // installWebhooks applies config/webhook with the manager's address in place of a Service.

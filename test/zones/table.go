@@ -26,8 +26,8 @@ var firewall = []zone.Rule{
 	{From: "pusher", To: "slave-1", Port: 636, Why: "pushes (下推)"},
 	{From: "pusher", To: "slave-2", Port: 636, Why: "pushes (下推)"},
 	{From: "people", To: "api", Port: 6443, Why: "kubectl, Git controllers"},
-	{From: "outside", To: "validation-business", Port: 8080, Why: "OCSP, CRL, CA certificates"},
-	{From: "outside", To: "validation-public", Port: 8080, Why: "OCSP, CRL, CA certificates"},
+	{From: "outside", To: "validation-business", Port: 8080, Why: "OCSP, CRL, CA certificates, audit checkpoint"},
+	{From: "outside", To: "validation-public", Port: 8080, Why: "OCSP, CRL, CA certificates, audit checkpoint"},
 	{From: "outside", To: "slave-1", Port: 636, Why: "LDAP search"},
 	{From: "outside", To: "slave-2", Port: 636, Why: "LDAP search"},
 }
