@@ -95,12 +95,31 @@ func (a *AuditLog) step(ctx context.Context) error {
 	if heads.Audit < a.edge.Size() {
 		return fmt.Errorf("the ledger has %d leaves, and %d are in the tree: its tail was cut; run terrace audit verify", heads.Audit, a.edge.Size())
 	}
+	var nodes []audit.Node // of the last page, which goes with the checkpoint in one commit
 	for a.edge.Size() < heads.Audit {
-		if err := a.extend(ctx); err != nil {
+		if err := a.keep(ctx, nodes, nil); err != nil {
+			return err
+		}
+		if nodes, err = a.extend(ctx); err != nil {
 			return err
 		}
 	}
-	return a.sign(ctx)
+	signed, signErr := a.sign(ctx)
+	if err := a.keep(ctx, nodes, signed); err != nil { // the tree grows also while the device is away
+		return errors.Join(signErr, err)
+	}
+	if signed != nil {
+		a.newest = *signed
+	}
+	return signErr
+}
+
+// keep writes what there is. Die before it, and the next process hashes the same leaves.
+func (a *AuditLog) keep(ctx context.Context, nodes []audit.Node, signed *audit.Signed) error {
+	if len(nodes) == 0 && signed == nil {
+		return nil
+	}
+	return a.s.store.ExtendAudit(ctx, nodes, signed)
 }
 
 // load takes up what the ledger keeps.
@@ -133,19 +152,19 @@ func (a *AuditLog) load(ctx context.Context) error {
 	return nil
 }
 
-// extend takes in one page of leaves.
-func (a *AuditLog) extend(ctx context.Context) error {
+// extend takes in one page of leaves and returns the nodes that they complete.
+func (a *AuditLog) extend(ctx context.Context) ([]audit.Node, error) {
 	page, err := a.s.store.AuditLeaves(ctx, a.edge.Size(), audit.MaxPage)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if len(page) == 0 {
-		return fmt.Errorf("leaf %d is missing, and numbers above it were given: run terrace audit verify", a.edge.Size()+1)
+	if len(page) == 0 || page[0].Seq != a.edge.Size()+1 {
+		return nil, fmt.Errorf("leaf %d is missing, and numbers above it were given: run terrace audit verify", a.edge.Size()+1)
 	}
 	var nodes []audit.Node
 	for _, l := range page {
 		if l.Seq != a.edge.Size()+1 {
-			return fmt.Errorf("leaf %d is missing: run terrace audit verify", a.edge.Size()+1)
+			break // the next page says what is missing
 		}
 		h := l.Hash()
 		if l.Seq == 1 {
@@ -153,28 +172,24 @@ func (a *AuditLog) extend(ctx context.Context) error {
 		}
 		nodes = append(nodes, a.edge.Append(h)...)
 	}
-	return a.s.store.ExtendAudit(ctx, nodes, nil) // die here: the next process goes on behind them
+	return nodes, nil
 }
 
-// sign makes a checkpoint when there are leaves above the newest, or it grows old.
-func (a *AuditLog) sign(ctx context.Context) error {
+// sign makes a checkpoint when there are leaves above the newest, or it grows old; else nil.
+func (a *AuditLog) sign(ctx context.Context) (*audit.Signed, error) {
 	now := a.s.Now()
 	if a.device == "" || a.edge.Size() == 0 || a.edge.Size() == a.newest.Size && now.Sub(a.newest.At) < auditFresh {
-		return nil
+		return nil, nil
 	}
 	signer, _, err := a.s.EnsureKey(ctx, auditOwner+a.device, 1, a.device)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	signed, err := audit.Sign(signer, audit.Checkpoint{Tree: a.tree, Size: a.edge.Size(), Root: a.edge.Root(), At: now})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := a.s.store.ExtendAudit(ctx, nil, &signed); err != nil {
-		return err
-	}
-	a.newest = signed
-	return nil
+	return &signed, nil
 }
 
 // Proof returns the newest checkpoint with the public key that signed it, DER, and
