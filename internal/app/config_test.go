@@ -51,6 +51,8 @@ func TestValidateNamesTheFlag(t *testing.T) {
 		"no state":              {all(func(c *Config) { c.StateDir = "" }), "--state-dir"},
 		"relative module":       {all(func(c *Config) { c.PKCS11Modules = []string{"hsm.so"} }), "--pkcs11-module"},
 		"relative library":      {all(func(c *Config) { c.SDFLibraries = []string{"sdf.so"} }), "--sdf-library"},
+		"audit device, no name": {all(func(c *Config) { c.AuditDevice = "ministry" }), "--audit-device"},
+		"audit device, deep":    {all(func(c *Config) { c.AuditDevice = "a/b/c" }), "--audit-device"},
 		"no validation":         {all(func(c *Config) { c.ValidationAddress = "" }), "--validation-address"},
 		"address":               {all(func(c *Config) { c.MetricsAddress = "8081" }), "--metrics-address"},
 		"webhook, no cert":      {all(func(c *Config) { c.WebhookCertDir = "" }), "--webhook-cert-dir"},

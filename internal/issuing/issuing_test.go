@@ -170,14 +170,14 @@ func testAct(t *testing.T, issuer registration.Issuer) {
 	ctx := t.Context()
 	act := func(name string, verb authority.Verb, change func(*registration.Act)) registration.Act {
 		a := registration.Act{Identity: authority.Identity{Kind: "CertificateRevocation", Namespace: "people", Name: name, Digest: sm3.Sum([]byte(name))},
-			RegistrationAuthority: ra, Authority: business, Request: "zhang", Verb: verb}
+			RegistrationAuthority: ra, Authority: business, Request: "zhang", Verb: verb, Requester: "sun"}
 		if change != nil {
 			change(&a)
 		}
 		return a
 	}
 	held, err := issuer.Perform(ctx, act("hold", authority.VerbHold, nil))
-	if err != nil || held.Refusal != "" || held.Adopted {
+	if err != nil || held.Refusal != "" || held.Adopted || held.Operator != "sun" {
 		t.Fatalf("hold: %+v, %v", held, err)
 	}
 	if again, err := issuer.Perform(ctx, act("hold", authority.VerbHold, nil)); err != nil || !again.Adopted || !again.RecordedAt.Equal(held.RecordedAt) {

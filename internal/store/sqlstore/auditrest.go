@@ -6,14 +6,19 @@ import (
 	"fmt"
 	"sort"
 	"strconv"
+	"time"
 
 	"github.com/terrace-pki/terrace/internal/audit"
 	"github.com/terrace-pki/terrace/internal/authority"
 	"github.com/terrace-pki/terrace/internal/pki"
 )
 
-// restPage is how many rows one look at all serials reads.
-const restPage = 2000
+const (
+	// restPage is how many rows one look at all serials reads.
+	restPage = 2000
+	// maxNamed bounds how many serials are named for one cause, to within a page.
+	maxNamed = 1000
+)
 
 // Rest implements [audit.Checker]. As each leaf's rows were found, rows that no
 // leaf tells of are those that are too many.
@@ -97,7 +102,9 @@ func (c *checker) serials(ctx context.Context, progress func(rows int64)) ([]aud
 		if err != nil {
 			return nil, err
 		}
-		found = append(found, problems...)
+		if len(found) < maxNamed { // a ledger of which nothing is right must not fill the memory
+			found = append(found, problems...)
+		}
 		rows += int64(len(page))
 		progress(rows)
 	}
@@ -141,14 +148,14 @@ func (c *checker) revocations(ctx context.Context, listed []*serialRow) ([]audit
 	var found []audit.Finding
 	for _, r := range listed {
 		problem := ""
-		want := int64(leftBy(r))
 		switch {
 		case !r.same.Bool:
 			problem = "the row of its revocation was changed: it names another issuer, shard, serial or notAfter"
 		case r.issued && r.verb == "":
 			problem = "it is revoked or on hold, and no act did that"
-		case r.issued && (r.reason.Int64 != want || r.revokedAt.Int64 != r.actedAt):
-			problem = fmt.Sprintf("the row of its revocation was changed: it has reason %s and another time than the last act", pki.Reason(r.reason.Int64))
+		case r.issued && (pki.Reason(r.reason.Int64) != leftBy(r) || r.revokedAt.Int64 != r.actedAt):
+			problem = fmt.Sprintf("the row of its revocation was changed: it has reason %s at %s, and the last act left %s at %s", pki.Reason(r.reason.Int64),
+				fromMicros(r.revokedAt).Format(time.RFC3339Nano), leftBy(r), time.UnixMicro(r.actedAt).UTC().Format(time.RFC3339Nano))
 		case !r.issued && pki.Reason(r.reason.Int64) != pki.ReasonCessationOfOperation:
 			problem = "it was abandoned, and the row of its revocation was changed"
 		}
@@ -171,7 +178,6 @@ func (c *checker) specs(ctx context.Context) ([]audit.Finding, error) {
 		return nil, err
 	}
 	var found []audit.Finding
-	seen := 0
 	err = scanEach(rows, func(rows *sql.Rows) error {
 		var a authority.Accepted
 		if err := rows.Scan(&a.Name, &a.Spec); err != nil {
@@ -185,7 +191,6 @@ func (c *checker) specs(ctx context.Context) ([]audit.Finding, error) {
 		case digest != fingerprint(a.Spec):
 			found = append(found, audit.Finding{What: "accepted spec " + a.Name, Problem: "was changed: its last leaf tells of another one"})
 		}
-		seen++
 		delete(c.accepted, a.Name)
 		if err := authority.CheckDecision(a, c.people); err != nil {
 			found = append(found, audit.Finding{What: "decision " + a.Name, Problem: err.Error()})

@@ -53,7 +53,7 @@ func (c *checker) extra(ctx context.Context, leaves, rows *tally, act, what stri
 	found := []audit.Finding{{What: "serials", Problem: fmt.Sprintf("%d %s, and leaves of act %q tell of %d", rows.total, what, act, leaves.total)}}
 	for after := int64(0); ; {
 		page, err := c.page(ctx, after)
-		if err != nil || len(page) == 0 {
+		if err != nil || len(page) == 0 || len(found) > maxNamed {
 			return found, err
 		}
 		for _, r := range page {
