@@ -53,8 +53,8 @@ func goesOn(t *testing.T, s *story) {
 	service := authority.New(authority.Config{Store: faulty, Keys: keys})
 	log := authority.NewAuditLog(service, hsm, logr.Discard())
 	boom := errors.New("boom")
-	s.issue(t, "more", 2)
 	for name, fail := range map[string]func(string, error){"before": faulty.FailBefore, "after": faulty.FailAfter} {
+		s.issue(t, name, 2)
 		fail("ExtendAudit", boom)
 		if err := log.Step(t.Context()); !errors.Is(err, boom) {
 			t.Errorf("%s: %v", name, err)
