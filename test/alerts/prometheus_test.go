@@ -19,6 +19,7 @@ import (
 // lower are the thresholds in seconds that the running test does not wait for.
 // Everything else of the expressions is as it is in production.
 var lower = map[string][2]string{
+	"TerraceAuditBehind":          {"< 300", "< 5"},
 	"TerraceCRLOverdue":           {"> 900", "> 4"},
 	"TerraceDirectoryLag":         {"> 600", "> 3"},
 	"TerraceDirectoryUnreachable": {"> 900", "> 3"},
