@@ -44,8 +44,8 @@ func onLedger(cmd *cobra.Command, run func(cmd *cobra.Command, ledger string, pr
 	return cmd
 }
 
-// progressTo tells of rows, at most once a second.
-func progressTo(w io.Writer) app.Progress {
+// rowsTo tells of rows, at most once a second.
+func rowsTo(w io.Writer) app.Progress {
 	var told time.Time
 	return func(table string, rows int64) {
 		if now := time.Now(); now.Sub(told) >= time.Second {
@@ -65,7 +65,7 @@ keys nor PINs; it does hold certificates with the names in them.
 Keep the SM3 that is printed apart from the file. For a loss of nothing at all,
 PostgreSQL's own WAL archive is the means; see docs/ledger-backup.md.`},
 		func(cmd *cobra.Command, ledger string, print func(any, string) error) error {
-			saved, err := app.BackUpLedger(cmd.Context(), ledger, out, progressTo(cmd.ErrOrStderr()))
+			saved, err := app.BackUpLedger(cmd.Context(), ledger, out, rowsTo(cmd.ErrOrStderr()))
 			if err != nil {
 				return err
 			}
@@ -86,7 +86,7 @@ whichever it was saved from. The file is checked to its end first.
 What came after the backup is unknown to the ledger now. So terrace ca issues,
 revokes, lists and pushes nothing until "terrace ca reconcile" was run.`},
 		func(cmd *cobra.Command, ledger string, print func(any, string) error) error {
-			saved, err := app.RestoreLedger(cmd.Context(), ledger, in, strings.ToLower(digest), dry, progressTo(cmd.ErrOrStderr()))
+			saved, err := app.RestoreLedger(cmd.Context(), ledger, in, strings.ToLower(digest), dry, rowsTo(cmd.ErrOrStderr()))
 			if err != nil {
 				return err
 			}

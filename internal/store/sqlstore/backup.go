@@ -28,6 +28,9 @@ var ledgerTables = []struct{ name, order string }{
 	{"feed", "seq"},
 	{"feed_positions", "consumer"},
 	{"audit_leaves", "seq"},
+	{"audit_nodes", "level, number"},
+	{"audit_checkpoints", "size"},
+	{"audit_marks", "seq"},
 }
 
 var _ backup.Source = (*Store)(nil)
