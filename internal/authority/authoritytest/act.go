@@ -2,6 +2,7 @@ package authoritytest
 
 import (
 	"crypto/sha256"
+	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -263,5 +264,42 @@ func actsConcurrently(t *testing.T, d Database) {
 	}
 	if n := d.Count(t, `SELECT COUNT(*) FROM acts`); n != 10 {
 		t.Errorf("%d acts recorded, want 10", n)
+	}
+}
+
+// actsTogether: acts of many callers at once are each done or refused as they
+// would be alone, also when some of them fail.
+func actsTogether(t *testing.T, d Database) {
+	serials := issue(t, d.Store, expiry, identities("together", 60)...)
+	taken := act("taken", authority.VerbHold, serials[0])
+	perform(t, d.Store, taken)
+	taken.Identity.Digest[0]++
+	var wg sync.WaitGroup
+	results, errs := make([]authority.Performed, len(serials)), make([]error, len(serials))
+	for i, serial := range serials {
+		wg.Go(func() {
+			a := act(fmt.Sprint("together-", i%50), authority.VerbRevoke, serial) // the last ten are others under names of the first
+			switch {
+			case i%10 == 3:
+				a = taken // another act under a name that was used
+			case i >= 50:
+				a = act(fmt.Sprint("together-", i%50), authority.VerbRevoke, serials[i%50])
+			}
+			results[i], errs[i] = d.Store.Perform(t.Context(), a)
+		})
+	}
+	wg.Wait()
+	for i := range serials {
+		switch {
+		case i%10 == 3:
+			wantError(t, fmt.Sprint("act ", i), errs[i], authority.ErrActConflict)
+		case errs[i] != nil || results[i].Refusal != "":
+			t.Errorf("act %d: %q, %v", i, results[i].Refusal, errs[i])
+		case i < 10 && results[i].Adopted == results[50+i].Adopted:
+			t.Errorf("act %d was adopted by both of its callers or by none", i)
+		}
+	}
+	if n := d.Count(t, `SELECT COUNT(*) FROM acts`); n != 1+45 {
+		t.Errorf("%d acts, want 46", n)
 	}
 }

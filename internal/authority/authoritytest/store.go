@@ -63,6 +63,7 @@ func Store(t *testing.T, open func(t *testing.T) Database) {
 		"a hold becomes a revocation":        heldThenRevoked,
 		"a refusal stays one":                refusalStays,
 		"acts at the same time":              actsConcurrently,
+		"acts that share a commit":           actsTogether,
 		"feed numbers without a gap":         feedNumbers,
 		"feed tells the present state":       feedPresent,
 		"feed tells of each change":          feedEach,

@@ -26,7 +26,7 @@ func (s *Store) Perform(ctx context.Context, act authority.Act) (authority.Perfo
 	var done authority.Performed
 	// Die before the commit: nothing happened. Die after: the next call returns
 	// what this one recorded.
-	err = s.acting(ctx, operation, func(ctx context.Context, tx *sql.Tx) error {
+	err = s.actTogether(ctx, operation, func(ctx context.Context, tx *sql.Tx) error {
 		known, err := findAct(ctx, tx, act.Identity.Kind, act.Identity.Namespace, act.Identity.Name)
 		switch {
 		case err == nil && known.Identity.Digest != act.Identity.Digest:

@@ -18,6 +18,8 @@ type Store struct {
 	process int64 // 0 when opened without taking over
 	texts   texts
 	names   names
+	// acts of many callers
+	together together
 }
 
 var _ authority.Store = (*Store)(nil)
