@@ -33,6 +33,9 @@ type Options struct {
 	StateDir, ConfigDir string
 	// TokenModule is the software token's shared object.
 	TokenModule string
+	// PKCS11Modules and SDFLibraries are the absolute paths of what CryptoDevices
+	// besides the sample tier's may name.
+	PKCS11Modules, SDFLibraries []string
 	// Kubectl and Kubeconfig are used to apply, as context admin.
 	Kubectl, Kubeconfig string
 	Kube                *rest.Config
@@ -136,7 +139,8 @@ func bringUp(ctx context.Context, o Options, s state, a applier, ports Ports, pi
 func (s state) appConfig(o Options, p Ports) app.Config {
 	local := func(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
 	return app.Config{
-		Core:              app.Core{LedgerDSN: "sqlite:" + s.path("ledger", "ledger.db"), KeystoreDir: s.path("keystores"), PKCS11Modules: []string{o.TokenModule}, AuditDevice: namespace + "/hsm"},
+		Core: app.Core{LedgerDSN: "sqlite:" + s.path("ledger", "ledger.db"), KeystoreDir: s.path("keystores"),
+			PKCS11Modules: append([]string{o.TokenModule}, o.PKCS11Modules...), SDFLibraries: o.SDFLibraries, AuditDevice: namespace + "/hsm"},
 		Process:           app.Process{MetricsAddress: local(p.Metrics), HealthAddress: local(p.Health)},
 		Webhooks:          app.Webhooks{WebhookAddress: local(p.Webhook), WebhookCertDir: s.transportFolder(webhookProcess)},
 		RegistrationDSN:   "sqlite:" + s.path("ledger", "registration.db"),

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -72,14 +71,7 @@ func external(t *testing.T, tr *terrace) {
 	if message := tr.text("businessca/outside", `.status.conditions[?(@.type=="Ready")].message`); !strings.Contains(message, "another key") {
 		t.Errorf("certificate for another key: %q", message)
 	}
-	cmd := exec.Command(filepath.Join(tr.bin, "terrace"), "dev", "national-root", "--dir", filepath.Join(tr.state, "national-root"), "--csr", "-")
-	cmd.Stdin = bytes.NewReader(tr.field("businessca/outside", ".status.certificateSigningRequest"))
-	cmd.Stderr = os.Stderr
-	cert, err := cmd.Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	set(cert)
+	set(tr.nationalRoot(t, tr.field("businessca/outside", ".status.certificateSigningRequest")))
 	tr.mustKubectl("admin", "", "wait", "--for=condition=Ready", "--timeout=60s", "businessca/outside")
 }
 

@@ -99,10 +99,17 @@ func (tr *terrace) compare(before map[string]string) {
 	}
 }
 
-// chainFiles returns the leaf and what stands above it, issuer first, root last.
+// chain returns the certificate of the request first and what stands above it.
 func chain(tr *terrace) (leaf []byte, above [][]byte) {
-	leaf = tr.field("certificaterequest/first", ".status.certificate")
-	all, err := pki.ParseCertificatesPEM(tr.field("certificaterequest/first", ".status.chain"), 8)
+	tr.t.Helper()
+	return tr.chainOf("certificaterequest/first")
+}
+
+// chainOf returns an issued certificate and what stands above it, issuer first, root last.
+func (tr *terrace) chainOf(request string) (leaf []byte, above [][]byte) {
+	tr.t.Helper()
+	leaf = tr.field(request, ".status.certificate")
+	all, err := pki.ParseCertificatesPEM(tr.field(request, ".status.chain"), 8)
 	if err != nil {
 		tr.t.Fatal(err)
 	}

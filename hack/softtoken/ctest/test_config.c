@@ -1,6 +1,8 @@
 #include "harness.h"
 #include "openssl_check.h"
 
+#include <dlfcn.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -83,6 +85,35 @@ void test_profiles(void)
 	}
 }
 
+// check_copy loads a copy of the module beside it: it reads a file of its own, and
+// has a state of its own.
+static void check_copy(void)
+{
+	char path[512], command[1400];
+	snprintf(path, sizeof path, "%s/libterrace-softtoken-other.so", token_dir);
+	snprintf(command, sizeof command, "cp '%.400s' '%s'", module_path, path);
+	CHECK(system(command) == 0);
+	write_file("softtoken-other.conf", "slots = 3\n");
+	void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+	CHECK(library != NULL);
+	CK_RV (*get_list)(CK_FUNCTION_LIST **) = NULL;
+	*(void **)&get_list = dlsym(library, "C_GetFunctionList");
+	CHECK(get_list != NULL);
+	CK_FUNCTION_LIST *other = NULL;
+	OK(get_list(&other));
+	CHECK(other != p11);
+	OK(other->C_Initialize(NULL));
+	CK_ULONG count;
+	OK(other->C_GetSlotList(CK_FALSE, NULL, &count));
+	CHECK(count == 3);
+	start(); // both at once
+	OK(p11->C_GetSlotList(CK_FALSE, NULL, &count));
+	CHECK(count == 2);
+	OK(other->C_Finalize(NULL));
+	stop();
+	CHECK(dlclose(library) == 0);
+}
+
 void test_config(void)
 {
 	static const char *const refused[] = {
@@ -123,6 +154,7 @@ void test_config(void)
 	CK_MECHANISM sm3 = { 0x8005000E, NULL, 0 };
 	RV(CKR_MECHANISM_INVALID, p11->C_DigestInit(session, &sm3));
 	stop();
+	check_copy();
 	set_env("TERRACE_SOFTTOKEN_SLOTS", "many");
 	RV(CKR_ARGUMENTS_BAD, p11->C_Initialize(NULL));
 }

@@ -4,13 +4,32 @@
 #include "report.h"
 
 #include <ctype.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const char config_name[] = "softtoken.conf";
+// name_file chooses the configuration file by the name that the module was loaded
+// under: libterrace-softtoken-X.so reads softtoken-X.conf, any other softtoken.conf.
+// So one process can meet several makes at once, each as a copy of the module: a
+// link would be the same module to the loader.
+static void name_file(struct config *config)
+{
+	static const char prefix[] = "libterrace-softtoken-", ending[] = ".so";
+	snprintf(config->file, sizeof config->file, "softtoken.conf");
+	Dl_info info;
+	if (dladdr(prefix, &info) == 0 || info.dli_fname == NULL)
+		return;
+	const char *slash = strrchr(info.dli_fname, '/');
+	const char *base = slash == NULL ? info.dli_fname : slash + 1;
+	size_t len = strlen(base), around = strlen(prefix) + strlen(ending);
+	if (len <= around || len - around > LIMIT_COPY_NAME || strncmp(base, prefix, strlen(prefix)) != 0 ||
+	    strcmp(base + len - strlen(ending), ending) != 0)
+		return;
+	snprintf(config->file, sizeof config->file, "softtoken-%.*s.conf", (int)(len - around), base + strlen(prefix));
+}
 
 static bool parse_number(const char *text, unsigned long min, unsigned long max, unsigned long *out)
 {
@@ -247,7 +266,7 @@ static bool apply_file(struct config *config, const unsigned char *data, size_t 
 				reason = "value is out of range or not of its kind";
 		}
 		if (reason != NULL) {
-			report("load configuration: %s/%s:%u: %s", config->dir, config_name, line, reason);
+			report("load configuration: %s/%s:%u: %s", config->dir, config->file, line, reason);
 			ok = false;
 		}
 	}
@@ -301,6 +320,7 @@ CK_RV config_load(struct config *config)
 		return CKR_ARGUMENTS_BAD;
 	}
 	strcpy(config->dir, dir);
+	name_file(config);
 	if (!file_make_dir(config->dir)) {
 		report("load configuration: make directory %s: %s", config->dir, strerror(errno));
 		return CKR_DEVICE_ERROR;
@@ -308,8 +328,8 @@ CK_RV config_load(struct config *config)
 
 	unsigned char *data = NULL;
 	size_t len = 0;
-	if (!file_read(config->dir, config_name, LIMIT_CONFIG_FILE, &data, &len) && errno != ENOENT) {
-		report("load configuration: read %s/%s: %s", config->dir, config_name, strerror(errno));
+	if (!file_read(config->dir, config->file, LIMIT_CONFIG_FILE, &data, &len) && errno != ENOENT) {
+		report("load configuration: read %s/%s: %s", config->dir, config->file, strerror(errno));
 		return CKR_DEVICE_ERROR;
 	}
 	bool ok = data == NULL || apply_file(config, data, len, true);

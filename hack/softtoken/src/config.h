@@ -56,6 +56,7 @@ struct profile {
 
 struct config {
 	char dir[LIMIT_PATH - 512]; // leaves room for the names below it
+	char file[LIMIT_COPY_NAME + 24]; // of the configuration in dir
 	unsigned slots;
 	unsigned pin_tries;
 	unsigned pin_iterations;
@@ -64,8 +65,8 @@ struct config {
 	struct profile profile;
 };
 
-// config_load reads TERRACE_SOFTTOKEN_DIR, softtoken.conf in it, and the
-// environment's overrides. A refusal has been reported in one line.
+// config_load reads TERRACE_SOFTTOKEN_DIR, softtoken.conf in it (softtoken-X.conf
+// for a module by the name libterrace-softtoken-X.so), and the environment's overrides. A refusal has been reported in one line.
 CK_RV config_load(struct config *config);
 // config_refuses says whether a private key's template may not hold an attribute.
 bool config_refuses(const struct config *config, CK_ATTRIBUTE_TYPE type);

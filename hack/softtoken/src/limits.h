@@ -19,6 +19,7 @@ enum {
 	LIMIT_PATH = 3072,
 	LIMIT_LOCK_WAIT_MS = 10000,
 	LIMIT_DELAY_MS = 60000,
+	LIMIT_COPY_NAME = 32,           // X of libterrace-softtoken-X.so
 };
 
 #endif

@@ -20,6 +20,8 @@ func main() {
 	flag.StringVar(&o.address, "address", "127.0.0.1", "IP address to serve on")
 	flag.StringVar(&o.cluster, "cluster", "", "kubeconfig context of a cluster to use in place of the API server in this process")
 	flag.StringVar(&o.configDir, "config-dir", "config", "the project's config folder")
+	flag.Func("pkcs11-module", "absolute path of a further PKCS#11 module that CryptoDevices may name; may be repeated", appendTo(&o.modules))
+	flag.Func("sdf-library", "absolute path of an SDF library that CryptoDevices may name; may be repeated", appendTo(&o.libraries))
 	untilStdinCloses := flag.Bool("until-stdin-closes", false,
 		"stop also when standard input ends, so that a parent that was killed leaves nothing behind")
 	flag.Parse()
@@ -44,5 +46,13 @@ func main() {
 	if err := work(ctx, o, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "terrace-standalone:", err)
 		os.Exit(1)
+	}
+}
+
+// appendTo returns the setter of a flag that may be repeated.
+func appendTo(values *[]string) func(string) error {
+	return func(value string) error {
+		*values = append(*values, value)
+		return nil
 	}
 }

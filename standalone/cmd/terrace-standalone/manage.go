@@ -39,6 +39,7 @@ func manage(ctx context.Context, o options, kube *rest.Config, kubeconfig string
 	log.SetLogger(logger)
 	return quickstart.Run(ctx, quickstart.Options{
 		StateDir: dataDir, ConfigDir: configDir, TokenModule: filepath.Join(filepath.Dir(bin), "softtoken", "libterrace-softtoken.so"),
+		PKCS11Modules: o.modules, SDFLibraries: o.libraries,
 		Kubectl: filepath.Join(bin, "kubectl"), Kubeconfig: kubeconfig, Kube: kube, Out: out, Log: logger,
 	})
 }

@@ -20,6 +20,8 @@ type options struct {
 	address   string
 	cluster   string // kubeconfig context of a cluster to use in place of the API server in this process
 	configDir string
+	modules   []string // PKCS#11 modules that CryptoDevices may name, besides the software token
+	libraries []string // SDF libraries that CryptoDevices may name
 }
 
 // The namespace and the groups are those of config/tiers/ministry. The people are
