@@ -65,7 +65,10 @@ func openBench(ctx context.Context, c BenchConfig, rootDir string, shards int32)
 	if err != nil {
 		return p, fmt.Errorf("open ledger: %w", err)
 	}
-	dev, err := c.LocalDevice.open()
+	if c.SDF.LibraryPath != "" {
+		return p, errors.New("an SDF device cannot be measured: the bench makes keys, which SDF has no function for")
+	}
+	dev, err := c.LocalDevice.open("")
 	if err != nil {
 		return p, errors.Join(err, store.Close())
 	}

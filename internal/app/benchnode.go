@@ -73,7 +73,7 @@ func openBenchNode(ctx context.Context, stage *bench.Stage, store authority.Stor
 	if err := (&benchNode{server, sender}).await(running, stage.Authorities.Feed()); err != nil {
 		return none, nil, errors.Join(err, closeNode())
 	}
-	signer, err := dev.Key(ctx, authority.KeyLabel("ValidationNode/"+bench.NodeName, 1))
+	signer, err := dev.Key(ctx, replica.NodeKeyLabel(bench.NodeName))
 	if err != nil {
 		return none, nil, errors.Join(err, closeNode())
 	}

@@ -2,6 +2,8 @@ package app
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"testing"
 
 	pkiv1 "github.com/terrace-pki/terrace/api/v1alpha1"
@@ -42,5 +44,33 @@ func TestOpenSDF(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// TestLocalSDFDevice: a process without an API server signs with the key at the
+// index that its flags name.
+func TestLocalSDFDevice(t *testing.T) {
+	soft := softsdftest.New(t, softsdftest.Options{MaxBits: "256"})
+	soft.MakeKey(t, 1)
+	soft.MakeKey(t, 2)
+	passwordFile := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(passwordFile, []byte(soft.Password+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	local := LocalDevice{SDFPasswordFile: passwordFile, SDFKeyIndex: 2,
+		SDF: pkiv1.SDFDevice{LibraryPath: soft.LibraryPath, SelfTestKeyIndex: 1, Structures: "Bits256", Padding: "Leading", Algorithms: "GBT33560"}}
+	if err := local.validate(); err != nil {
+		t.Fatal(err)
+	}
+	d, err := local.open("terrace/ValidationNode/a/g1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = d.Close() })
+	if err := d.SelfTest(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if _, err := d.Key(t.Context(), "terrace/ValidationNode/a/g1"); err != nil {
+		t.Error(err)
 	}
 }

@@ -26,6 +26,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
+	pkiv1 "github.com/terrace-pki/terrace/api/v1alpha1"
 	"github.com/terrace-pki/terrace/internal/authority"
 	"github.com/terrace-pki/terrace/internal/authority/authoritytest"
 	"github.com/terrace-pki/terrace/internal/device"
@@ -389,8 +390,16 @@ func TestValidationConfig(t *testing.T) {
 		"--validation-address":     func(c *ValidationConfig) { c.ValidationAddress = "" },
 		"--peers":                  func(c *ValidationConfig) { c.PeersFile = "" },
 		"--keystore-password-file": func(c *ValidationConfig) { c.PasswordFile = "" },
-		"one of the two":           func(c *ValidationConfig) { c.KeystoreDir = "" },
+		"one of the three":         func(c *ValidationConfig) { c.KeystoreDir = "" },
 		"--token-label":            func(c *ValidationConfig) { c.LocalDevice = LocalDevice{PKCS11Module: "/lib/x.so", PINFile: "p"} },
+		"--sdf-password-file":      func(c *ValidationConfig) { c.LocalDevice = LocalDevice{SDF: pkiv1.SDFDevice{LibraryPath: "/lib/x.so"}} },
+		"--sdf-padding": func(c *ValidationConfig) {
+			c.LocalDevice = LocalDevice{SDF: pkiv1.SDFDevice{LibraryPath: "/lib/x.so", Structures: "Bits512"}, SDFPasswordFile: "p"}
+		},
+		"index of its own": func(c *ValidationConfig) {
+			c.LocalDevice = LocalDevice{SDF: pkiv1.SDFDevice{LibraryPath: "/lib/x.so", Structures: "Bits512", Padding: "Leading", Algorithms: "Early", SelfTestKeyIndex: 2},
+				SDFPasswordFile: "p", SDFKeyIndex: 2}
+		},
 		"absolute": func(c *ValidationConfig) {
 			c.LocalDevice = LocalDevice{PKCS11Module: "x.so", PINFile: "p", TokenLabel: "l"}
 		},

@@ -67,7 +67,7 @@ func RunValidation(ctx context.Context, c ValidationConfig, log logr.Logger) (er
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
 	store := watchReplica(file)
-	dev, err := c.LocalDevice.open()
+	dev, err := c.LocalDevice.open(replica.NodeKeyLabel(c.Name))
 	if err != nil {
 		return err
 	}

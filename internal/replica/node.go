@@ -48,6 +48,9 @@ type Node struct {
 	request []byte
 }
 
+// NodeKeyLabel is the label of a node's OCSP key in its device.
+func NodeKeyLabel(node string) string { return authority.KeyLabel("ValidationNode/"+node, 1) }
+
 // OpenNode returns a node that serves what its store holds.
 func OpenNode(ctx context.Context, c NodeConfig) (*Node, error) {
 	if c.Now == nil {
@@ -56,7 +59,7 @@ func OpenNode(ctx context.Context, c NodeConfig) (*Node, error) {
 	if c.OnChange == nil {
 		c.OnChange = func(Config, crypto.MessageSigner) {}
 	}
-	n := &Node{c: c, label: authority.KeyLabel("ValidationNode/"+c.Name, 1)}
+	n := &Node{c: c, label: NodeKeyLabel(c.Name)}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if err := n.reload(ctx); err != nil {

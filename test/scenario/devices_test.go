@@ -147,6 +147,11 @@ spec:
 // walk plays the national root for the industry CA and has OpenSSL judge what
 // the keys of the device signed: the chain, both lists and the OCSP answer.
 func (tr *terrace) walk(t *testing.T, s spine) {
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(tr.kubectl("admin", "", "get", "cryptodevice/"+s.name, "industryca/"+s.name, "businessca/"+s.name, "-o", "wide"))
+		}
+	})
 	tr.mustKubectl("admin", "", "wait", "--for=condition=Ready", "--timeout=60s", "cryptodevice/"+s.name)
 	tr.mustKubectl("admin", "", "wait", "--for=jsonpath={.status.certificateSigningRequest}", "--timeout=60s", "industryca/"+s.name)
 	root := tr.field("industryca/industry", ".spec.rootCertificate")

@@ -11,6 +11,7 @@
 
 extern CK_FUNCTION_LIST *p11;
 extern char token_dir[256]; // of the running test
+extern const char *module_path;
 
 void fail(const char *file, int line, const char *format, ...) __attribute__((format(printf, 3, 4), noreturn));
 #define CHECK(condition) ((condition) ? (void)0 : fail(__FILE__, __LINE__, "not true: %s", #condition))
