@@ -9,6 +9,7 @@ import (
 	"github.com/emmansun/gmsm/sm3"
 
 	"github.com/terrace-pki/terrace/internal/audit"
+	"github.com/terrace-pki/terrace/internal/pki"
 )
 
 // Acts that leave an audit leaf.
@@ -62,6 +63,14 @@ func (s *Store) audit(ctx context.Context, tx *sql.Tx, at, before int64, leaves 
 }
 
 func serialSubject(serial string) string { return "serial/" + serial }
+
+// contentSum is the fingerprint of a certificate, "" of one that the ledger does not have.
+func contentSum(tbs, tail []byte) string {
+	if len(tail) == 0 {
+		return ""
+	}
+	return fingerprint(pki.JoinCertificate(tbs, tail))
+}
 
 // fingerprint is the SM3 of content, which an audit leaf names in its place.
 func fingerprint(content []byte) string {

@@ -28,6 +28,10 @@ type checker struct {
 	accepted         map[string]string            // digest of the last spec, by name
 	crls             map[string]map[string]string // digests of lists by number, by shard and kind
 	numbers          map[string]int64             // the last number that was reserved, by shard
+	// imported is what the leaves left of serials that a reconciliation revoked or
+	// performed acts on: no more than were lost with a ledger.
+	imported map[string]left
+	archived archived
 }
 
 // Leaves implements [audit.Checker].
@@ -50,12 +54,14 @@ func (c *checker) Leaves(ctx context.Context, leaves []audit.Leaf) ([]audit.Find
 
 func (c *checker) leaf(ctx context.Context, l audit.Leaf, d audit.Detail) ([]audit.Finding, error) {
 	switch l.Act {
-	case actIntent, actIssue:
+	case actIntent, actIssue, actImport, actImportIssue:
 		return c.slice(ctx, l, d)
 	case actAbandon:
 		c.abandoned++
 		return c.isAbandoned(ctx, l)
-	case actRevoke, actHold, actRelease, actRefused:
+	case actImportRevocation:
+		return c.importedRevocation(ctx, l, d)
+	case actRevoke, actHold, actRelease, actRefused, actImportAct:
 		c.acts++
 		return c.act(ctx, l, d)
 	case actKey:
@@ -77,7 +83,9 @@ func (c *checker) leaf(ctx context.Context, l audit.Leaf, d audit.Detail) ([]aud
 		if n, err := strconv.ParseInt(d["number"], 10, 64); err == nil {
 			c.numbers[l.Subject] = max(c.numbers[l.Subject], n)
 		}
-	case actTakeover:
+	case actArchive:
+		return c.archive(l, d), nil
+	case actTakeover, actRestore, actReconcile:
 	default:
 		return []audit.Finding{audit.About(l, "this release knows no such act")}, nil
 	}
@@ -120,21 +128,28 @@ var checkedRows = bulk{
 	columns: []string{"BIGINT", "BYTES"},
 }
 
-// slice recomputes the digests of a slice's leaf from the rows.
+// slice recomputes the digests of a slice's leaf from the rows. The rows of an
+// import are as those of an intent, with the source beside the serials.
 func (c *checker) slice(ctx context.Context, l audit.Leaf, d audit.Detail) ([]audit.Finding, error) {
 	serials := make([]string, 0, len(d))
+	intent := l.Act == actIntent || l.Act == actImport
 	for serial := range d {
-		serials = append(serials, serial)
+		if serial != "source" {
+			serials = append(serials, serial)
+		}
 	}
 	sort.Strings(serials)
 	problems := make([]string, len(serials))
 	for i, serial := range serials {
 		problems[i] = "its row was deleted"
-		if l.Act == actIntent {
+		if intent {
 			c.intended.add(serial)
 		} else {
 			c.issued.add(serial)
 		}
+	}
+	if err := c.readArchives(ctx); err != nil {
+		return nil, err
 	}
 	err := c.n.s.query(ctx, c.n.tx, &checkedRows, len(serials), func(args []any, i int) []any {
 		return append(args, int64(i), octets(pki.Serial(serials[i])))
@@ -153,22 +168,27 @@ func (c *checker) slice(ctx context.Context, l audit.Leaf, d audit.Detail) ([]au
 		in.NotAfter = fromMicros(sql.NullInt64{Int64: notAfter, Valid: true})
 		sum, at := intentSum(in), intendedAt
 		problem := "its request, name, shard, notAfter or to-be-signed certificate was changed"
-		if l.Act == actIssue {
-			sum, at, problem = fingerprint(pki.JoinCertificate(in.TBS, tail)), issuedAt.Int64, "its certificate was changed"
+		if !intent {
+			sum, at, problem = contentSum(in.TBS, tail), issuedAt.Int64, "its certificate was changed"
 		}
 		switch {
-		case l.Act == actIssue && !issuedAt.Valid:
+		case !intent && !issuedAt.Valid:
 			problems[i] = "the row that says it was issued was deleted"
 		case issuerName(k) != l.Subject:
 			problems[i] = "its issuer was changed to " + issuerName(k)
-		case len(in.TBS) == 0 || l.Act == actIssue && len(tail) == 0:
-			problems[i] = "its content was removed"
-		case sum != d[serials[i]]:
-			problems[i] = problem
 		case at != l.At:
 			problems[i] = "its time was changed"
-		default:
+		case sum == d[serials[i]]:
 			problems[i] = ""
+		case len(in.TBS) == 0 && len(tail) == 0 && issuedAt.Valid && c.archived.before > notAfter:
+			problems[i] = "" // an archive has it
+			if !intent {
+				c.archived.removed++
+			}
+		case d[serials[i]] != "" && (len(in.TBS) == 0 || !intent && len(tail) == 0):
+			problems[i] = "its content was removed"
+		default:
+			problems[i] = problem
 		}
 		return nil
 	})
@@ -207,16 +227,22 @@ func (c *checker) act(ctx context.Context, l audit.Leaf, d audit.Detail) ([]audi
 	if err != nil {
 		return nil, err
 	}
-	want := actLeaf(p)
+	want, at := actLeaf(p), p.RecordedAt.UnixMicro()
+	if l.Act == actImportAct {
+		want, at = importedActLeaf(p, d["source"], authority.Refusal(d["misfit"])), l.At // the detail has the other time
+	}
 	text, err := want.detail.Canonical()
 	if err != nil {
 		return nil, err
 	}
-	if want.act != l.Act || want.subject != l.Subject || text != l.Detail || p.RecordedAt.UnixMicro() != l.At {
+	if want.act != l.Act || want.subject != l.Subject || text != l.Detail || at != l.At {
 		return []audit.Finding{audit.About(l, "the row of act %s was changed: it says %s %s %s", d["act"], want.act, want.subject, text)}, nil
 	}
-	if p.Refusal != "" {
+	if p.Refusal != "" || d["misfit"] != "" {
 		return nil, nil
+	}
+	if _, there := c.imported[l.Subject]; there || l.Act == actImportAct {
+		c.imported[l.Subject] = left{listed(p.Act).String(), p.At.UnixMicro()}
 	}
 	var n int
 	err = c.n.tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM serials s JOIN revocations r ON r.serial_id = s.id WHERE s.serial = $1`, octets(p.Serial)).Scan(&n)

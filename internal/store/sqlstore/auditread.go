@@ -165,5 +165,5 @@ func (n *Snapshot) Marks(ctx context.Context, after int64, limit int) ([]audit.M
 
 // Checker implements [audit.Ledger].
 func (n *Snapshot) Checker(people audit.People) audit.Checker {
-	return &checker{n: n, people: people, accepted: map[string]string{}, crls: map[string]map[string]string{}, numbers: map[string]int64{}}
+	return &checker{n: n, people: people, accepted: map[string]string{}, crls: map[string]map[string]string{}, numbers: map[string]int64{}, imported: map[string]left{}}
 }

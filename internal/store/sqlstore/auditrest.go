@@ -26,7 +26,7 @@ func (c *checker) Rest(ctx context.Context, progress func(rows int64)) ([]audit.
 	var all []audit.Finding
 	for _, look := range []func(context.Context) ([]audit.Finding, error){
 		func(ctx context.Context) ([]audit.Finding, error) { return c.serials(ctx, progress) },
-		c.specs, c.lists, c.counts,
+		c.specs, c.lists, c.counts, c.removed,
 	} {
 		found, err := look(ctx)
 		if err != nil {
@@ -110,9 +110,10 @@ func (c *checker) serials(ctx context.Context, progress func(rows int64)) ([]aud
 	}
 	for _, t := range []struct {
 		leaves, rows *tally
-		act, what    string
-	}{{&c.intended, &intended, actIntent, "is in the ledger"}, {&c.issued, &issued, actIssue, "counts as issued"}} {
-		extra, err := c.extra(ctx, t.leaves, t.rows, t.act, t.what)
+		acts         []string
+		what         string
+	}{{&c.intended, &intended, []string{actIntent, actImport}, "is in the ledger"}, {&c.issued, &issued, []string{actIssue, actImportIssue}, "counts as issued"}} {
+		extra, err := c.extra(ctx, t.leaves, t.rows, t.acts, t.what)
 		if err != nil {
 			return nil, err
 		}
@@ -148,9 +149,14 @@ func (c *checker) revocations(ctx context.Context, listed []*serialRow) ([]audit
 	var found []audit.Finding
 	for _, r := range listed {
 		problem := ""
+		imported, isImported := c.imported[serialSubject(string(serialOf(r.serial)))]
 		switch {
 		case !r.same.Bool:
 			problem = "the row of its revocation was changed: it names another issuer, shard, serial or notAfter"
+		case isImported && imported != (left{pki.Reason(r.reason.Int64).String(), r.revokedAt.Int64}):
+			problem = fmt.Sprintf("the row of its revocation was changed: it has reason %s at %s, and the last leaf of it left %s at %s", pki.Reason(r.reason.Int64),
+				fromMicros(r.revokedAt).Format(time.RFC3339Nano), imported.reason, time.UnixMicro(imported.at).UTC().Format(time.RFC3339Nano))
+		case isImported:
 		case r.issued && r.verb == "":
 			problem = "it is revoked or on hold, and no act did that"
 		case r.issued && (pki.Reason(r.reason.Int64) != leftBy(r) || r.revokedAt.Int64 != r.actedAt):

@@ -32,7 +32,7 @@ func (t *tally) add(serial string) {
 }
 
 // extra names the serials of rows that no leaf of an act tells of.
-func (c *checker) extra(ctx context.Context, leaves, rows *tally, act, what string) ([]audit.Finding, error) {
+func (c *checker) extra(ctx context.Context, leaves, rows *tally, acts []string, what string) ([]audit.Finding, error) {
 	differ := map[int]bool{}
 	for i := range leaves.groups {
 		if leaves.groups[i] != rows.groups[i] && len(differ) < namedGroups {
@@ -43,14 +43,16 @@ func (c *checker) extra(ctx context.Context, leaves, rows *tally, act, what stri
 		return nil, nil
 	}
 	told := map[string]bool{}
-	if err := c.eachOf(ctx, act, func(serial string) {
-		if differ[group(serial)] {
-			told[serial] = true
+	for _, act := range acts {
+		if err := c.eachOf(ctx, act, func(serial string) {
+			if differ[group(serial)] {
+				told[serial] = true
+			}
+		}); err != nil {
+			return nil, err
 		}
-	}); err != nil {
-		return nil, err
 	}
-	found := []audit.Finding{{What: "serials", Problem: fmt.Sprintf("%d %s, and leaves of act %q tell of %d", rows.total, what, act, leaves.total)}}
+	found := []audit.Finding{{What: "serials", Problem: fmt.Sprintf("%d %s, and leaves of act %q tell of %d", rows.total, what, acts, leaves.total)}}
 	for after := int64(0); ; {
 		page, err := c.page(ctx, after)
 		if err != nil || len(page) == 0 || len(found) > maxNamed {
@@ -59,7 +61,7 @@ func (c *checker) extra(ctx context.Context, leaves, rows *tally, act, what stri
 		for _, r := range page {
 			after = r.id
 			serial := string(serialOf(r.serial))
-			if differ[group(serial)] && !told[serial] && (act == actIntent || r.issued) {
+			if differ[group(serial)] && !told[serial] && (acts[0] == actIntent || r.issued) {
 				found = append(found, audit.Finding{What: "serial " + serial, Problem: what + ", and no leaf tells of it: it was added behind the authority's back, or its leaf was cut off"})
 			}
 		}

@@ -6,15 +6,17 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"maps"
+	"strconv"
 	"time"
 
 	"github.com/terrace-pki/terrace/internal/authority"
 )
 
-// Acts of a reconciliation.
+// Acts of a reconciliation. An import tells of new serials as an intent does,
+// an import-issue of those that count as issued now, also when they were intended before.
 const (
 	actImport           = "import"
+	actImportIssue      = "import-issue"
 	actImportRevocation = "import-revocation"
 	actImportAct        = "import-act"
 	actReconcile        = "reconcile"
@@ -101,7 +103,14 @@ func (s *Store) idsOf(ctx context.Context, slice []lost) (issuers map[authority.
 
 func (s *Store) importAll(ctx context.Context, tx *sql.Tx, source string, slice []lost, issuers map[authority.IssuerKey]int64, scopes map[name]int64) error {
 	now := s.now()
-	imported := map[authority.IssuerKey]detail{}
+	imported := map[[2]string]detail{} // by act and issuer
+	note := func(act string, l *lost, digest string) {
+		key := [2]string{act, issuerName(l.Issuer)}
+		if imported[key] == nil {
+			imported[key] = detail{"source": source}
+		}
+		imported[key][string(l.Serial)] = digest
+	}
 	var leaves []leaf
 	var changed []*lost
 	var changes []about
@@ -109,16 +118,14 @@ func (s *Store) importAll(ctx context.Context, tx *sql.Tx, source string, slice 
 		l := &slice[i]
 		switch l.found.Finding {
 		case authority.FoundMissing:
+			if l.id == 0 {
+				note(actImport, l, intentSum(authority.Intent{Identity: l.found.Identity, Serial: l.Serial, Shard: l.Shard, NotAfter: l.NotAfter, TBS: l.tbs}))
+			}
+			if !abandonedElsewhere(&l.Lost) {
+				note(actImportIssue, l, contentSum(l.tbs, l.tail))
+			}
 			if err := s.importOne(ctx, tx, l, now, issuers[l.Issuer], scopes[scopeRow(l.found.Identity)]); err != nil {
 				return fmt.Errorf("serial %s: %w", l.Serial, err)
-			}
-			told := imported[l.Issuer]
-			if told == nil {
-				told = detail{"source": source}
-				imported[l.Issuer] = told
-			}
-			if told[string(l.Serial)] = ""; l.Certificate != nil {
-				told[string(l.Serial)] = fingerprint(l.Certificate)
 			}
 		case authority.FoundUnrevoked:
 		default:
@@ -133,8 +140,8 @@ func (s *Store) importAll(ctx context.Context, tx *sql.Tx, source string, slice 
 	if len(changed) == 0 { // somebody imported it meanwhile
 		return nil
 	}
-	for issuer, told := range imported {
-		leaves = append(leaves, leaf{actImport, issuerName(issuer), told})
+	for key, told := range imported {
+		leaves = append(leaves, leaf{key[0], key[1], told})
 	}
 	seq, err := s.tell(ctx, tx, now, leaves, changes...)
 	if err != nil {
@@ -220,10 +227,7 @@ func (s *Store) ImportAct(ctx context.Context, source string, done authority.Per
 		if err := insertAct(ctx, tx, done); err != nil {
 			return err
 		}
-		l := actLeaf(done)
-		l.detail = maps.Clone(l.detail)
-		l.detail["done"], l.detail["source"] = l.act, source
-		l.act = actImportAct
+		l := importedActLeaf(done, source, misfit)
 		if done.Refusal != "" || misfit != "" { // what it did is there already
 			_, err := s.tell(ctx, tx, s.now(), []leaf{l})
 			return err
@@ -237,6 +241,18 @@ func (s *Store) ImportAct(ctx context.Context, source string, done authority.Per
 	return err == nil, err
 }
 
+// importedActLeaf tells of an act that others recorded. A misfit: it changed nothing here.
+func importedActLeaf(done authority.Performed, source string, misfit authority.Refusal) leaf {
+	l := actLeaf(done)
+	l.detail["done"], l.detail["source"] = l.act, source
+	l.detail["recordedAt"] = time.UnixMicro(done.RecordedAt.UnixMicro()).UTC().Format(time.RFC3339Nano)
+	if misfit != "" {
+		l.detail["misfit"] = string(misfit)
+	}
+	l.act = actImportAct
+	return l
+}
+
 // RaiseCRLNumber keeps later numbers above one that was seen; see [authority.Recovery].
 func (s *Store) RaiseCRLNumber(ctx context.Context, issuer authority.IssuerKey, shard int32, seen int64) error {
 	const operation = "raise CRL number"
@@ -244,9 +260,17 @@ func (s *Store) RaiseCRLNumber(ctx context.Context, issuer authority.IssuerKey, 
 		return s.failed(operation, err)
 	}
 	return s.recovering(ctx, operation, func(ctx context.Context, tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `INSERT INTO crl_numbers (authority, generation, shard, last) VALUES ($1, $2, $3, $4)
-			ON CONFLICT (authority, generation, shard) DO UPDATE SET last = excluded.last WHERE crl_numbers.last < excluded.last`,
-			issuer.Authority, issuer.Generation, shard, max(seen, 1))
+		var last int64
+		err := tx.QueryRowContext(ctx, `INSERT INTO crl_numbers (authority, generation, shard, last) VALUES ($1, $2, $3, $4)
+			ON CONFLICT (authority, generation, shard) DO UPDATE SET last = excluded.last WHERE crl_numbers.last < excluded.last RETURNING last`,
+			issuer.Authority, issuer.Generation, shard, max(seen, 1)).Scan(&last)
+		if notFound(err) { // it is that high already
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		_, err = s.tell(ctx, tx, s.now(), []leaf{{actCRLNumber, crlSubject(issuer, shard), detail{"number": strconv.FormatInt(last, 10)}}})
 		return err
 	})
 }

@@ -46,6 +46,7 @@ type story struct {
 	auditor *sm2.PrivateKey
 	officer *sm2.PrivateKey
 	started time.Time
+	ends    time.Time // of certificates
 }
 
 var ca = authority.IssuerKey{Authority: "BusinessCA/tier/people", Generation: 1}
@@ -56,7 +57,7 @@ const hsm = "tier/hsm"
 // decision, two checkpoints and a mark.
 func tell(t *testing.T, d Database, dev device.Device) *story {
 	t.Helper()
-	s := &story{Database: d, device: dev, auditor: newKey(t), officer: newKey(t), started: time.Now()}
+	s := &story{Database: d, device: dev, auditor: newKey(t), officer: newKey(t), started: time.Now(), ends: time.Now().AddDate(1, 0, 0)}
 	keys := device.NewRegistry()
 	must(t, keys.Put(hsm, s.device))
 	s.service = authority.New(authority.Config{Store: d.Store, Keys: keys})
@@ -111,7 +112,7 @@ func (s *story) begin(t *testing.T, prefix string, n int) []authority.Begun {
 func (s *story) intents(begun []authority.Begun) []authority.Intent {
 	all := make([]authority.Intent, len(begun))
 	for i, b := range begun {
-		all[i] = authority.Intent{Identity: b.Identity, Serial: b.Serial, Shard: b.Shard, Attempt: b.Attempt, TBS: element("tbs " + string(b.Serial)), NotAfter: s.started.AddDate(1, 0, 0)}
+		all[i] = authority.Intent{Identity: b.Identity, Serial: b.Serial, Shard: b.Shard, Attempt: b.Attempt, TBS: element("tbs " + string(b.Serial)), NotAfter: s.ends}
 	}
 	return all
 }
