@@ -17,6 +17,7 @@ import (
 	"github.com/terrace-pki/terrace/controllers/certificaterevocation"
 	"github.com/terrace-pki/terrace/controllers/controllertest"
 	"github.com/terrace-pki/terrace/internal/app"
+	"github.com/terrace-pki/terrace/internal/audit"
 	"github.com/terrace-pki/terrace/internal/authority"
 	"github.com/terrace-pki/terrace/internal/pki"
 	"github.com/terrace-pki/terrace/internal/recovery"
@@ -152,7 +153,32 @@ func reconcile(t *testing.T, sources ...recovery.Source) recovery.Report {
 	if _, err := app.ReconcileLedger(t.Context(), ledger, recovery.Config{Sources: sources}); err == nil || !strings.Contains(err.Error(), "nothing to do") {
 		t.Errorf("reconciled twice: %v", err)
 	}
+	verify(t)
 	return report
+}
+
+// verify sees that the rows are what audit leaves tell.
+func verify(t *testing.T) {
+	t.Helper()
+	open := postgres.OpenAudit
+	where := ledger
+	if path, ok := strings.CutPrefix(ledger, "sqlite:"); ok {
+		open, where = sqlite.OpenAudit, path
+	}
+	store, err := open(t.Context(), where)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	n, err := store.Snapshot(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close()
+	r, err := audit.Verify(t.Context(), n, audit.Options{Now: time.Now()})
+	if err != nil || !r.OK() {
+		t.Errorf("audit: %v, %v", r.Findings, err)
+	}
 }
 
 func serialOf(t *testing.T, req *pkiv1.CertificateRequest) pki.Serial {
