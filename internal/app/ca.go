@@ -67,10 +67,7 @@ func RunCA(ctx context.Context, kube *rest.Config, c CAConfig, log logr.Logger) 
 	}
 	k.desk.Register(server)
 	directories := newDirectoryServers(filepath.Join(c.TransportDir, transport.CAFile), c.BindPasswordDir)
-	publishing, err := newPublishing(ctx, k, directories)
-	if err != nil {
-		return errors.Join(err, listener.Close())
-	}
+	publishing := newPublishing(ctx, k, directories)
 	nodes := newPushSender(l, k, m, log)
 	h := newHealth()
 	h.need("ledger", k.store.Ping)
@@ -93,6 +90,9 @@ func RunCA(ctx context.Context, kube *rest.Config, c CAConfig, log logr.Logger) 
 	followAndLead := func(ctx context.Context) error {
 		err := k.untilLeading(ctx, func(ctx context.Context) error { return manage(ctx, k.follow) })
 		if err != nil || ctx.Err() != nil {
+			return err
+		}
+		if err := publishing.load(); err != nil {
 			return err
 		}
 		return manage(ctx, lead)

@@ -128,7 +128,13 @@ func (k *core) services(log logr.Logger, consumers ...func() []string) []service
 			func(ctx context.Context) error { return k.authorities.RunCRLs(ctx, log.WithName("crl")) },
 			func(ctx context.Context) error { return k.trustLists.Run(ctx, log.WithName("trustlist")) },
 			k.audit.Run,
-			func(ctx context.Context) error { return k.responders.Run(ctx, log.WithName("responder")) },
+			func(ctx context.Context) error {
+				// What another process accepted before this one led.
+				if err := k.responders.Load(ctx); err != nil {
+					return err
+				}
+				return k.responders.Run(ctx, log.WithName("responder"))
+			},
 		)...)
 }
 

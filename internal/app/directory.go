@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -165,11 +166,14 @@ func SeedDirectory(ctx context.Context, ledgerDSN, id string, w io.Writer) (n in
 type publishingPart struct {
 	service *publishing.Service
 	servers *directoryServers
+	load    func() error
 }
 
-func newPublishing(ctx context.Context, k *core, d *directoryServers) (*publishingPart, error) {
+// newPublishing knows no directories until load is called, once this process leads:
+// those that it knew before may be gone by then.
+func newPublishing(ctx context.Context, k *core, d *directoryServers) *publishingPart {
 	s := publishing.New(publishing.Config{Store: k.store, Changed: k.authorities.Changed, Open: d.open, Metrics: d.metrics})
-	return &publishingPart{s, d}, s.Load(ctx)
+	return &publishingPart{s, d, sync.OnceValue(func() error { return s.Load(ctx) })}
 }
 
 func (p *publishingPart) setup(mgr ctrl.Manager) error {
@@ -177,7 +181,12 @@ func (p *publishingPart) setup(mgr ctrl.Manager) error {
 }
 
 func (p *publishingPart) services(log logr.Logger) []func(context.Context) error {
-	return []func(context.Context) error{func(ctx context.Context) error { return p.service.Run(ctx, log.WithName("publishing")) }}
+	return []service{func(ctx context.Context) error {
+		if err := p.load(); err != nil {
+			return err
+		}
+		return p.service.Run(ctx, log.WithName("publishing"))
+	}}
 }
 
 // pushingPart writes the slaves from the LDAP masters.

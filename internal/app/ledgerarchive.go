@@ -40,6 +40,17 @@ func ArchiveLedger(ctx context.Context, ledger, file string, age time.Duration) 
 		return out, fmt.Errorf("open ledger: %w", err)
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
+	alive, stop := context.WithCancel(ctx)
+	defer stop()
+	go func() { // so that ca does not take over from it while it writes the file
+		for alive.Err() == nil {
+			_, _ = store.Renew(alive, authority.DefaultSilence) // one that fails is tried again, and Drop says so
+			select {
+			case <-alive.Done():
+			case <-time.After(authority.DefaultSilence / 4):
+			}
+		}
+	}()
 	archiver, ok := store.(authority.Archiver)
 	if !ok {
 		return out, fmt.Errorf("archive: a %T cannot", store)

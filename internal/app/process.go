@@ -32,7 +32,7 @@ import (
 const stopTimeout = 20 * time.Second
 
 // errFenced ends a process whose ledger another one has taken over.
-var errFenced = errors.New("another process has taken the ledger over; this one stops. Run one process for each ledger")
+var errFenced = errors.New("another process has taken the ledger over; this one stops. Each process of a ledger needs an --instance of its own")
 
 // runUntil runs the manager and the services until ctx ends, one of them fails,
 // or the ledger is taken over. It stops the manager first, so that no controller

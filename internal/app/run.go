@@ -38,8 +38,8 @@ func Run(ctx context.Context, kube *rest.Config, c Config, log logr.Logger) (err
 		return err
 	}
 	directories := newDirectoryServers(c.DirectoryCAFile, "")
-	publishing, err := newPublishing(ctx, k, directories)
-	if err != nil {
+	publishing := newPublishing(ctx, k, directories)
+	if err := publishing.load(); err != nil {
 		return err
 	}
 	pushing, err := newPushing(c.StateDir, directories, true)

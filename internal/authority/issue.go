@@ -81,7 +81,9 @@ func (s *Service) Issue(ctx context.Context, key IssuerKey, orders []Order) ([]O
 		return outcomes, nil
 	}
 	s.reached(AfterPrepare) // die here: as after begin
-	err = s.seen(s.store.RecordIntent(ctx, key, intents(attempts)))
+	intending, cancel := context.WithTimeout(ctx, recordTimeout)
+	err = s.seen(s.store.RecordIntent(intending, key, intents(attempts)))
+	cancel()
 	if errors.Is(err, ErrElsewhere) {
 		err = fmt.Errorf("%w: %w", ErrBusy, err)
 	}
@@ -92,7 +94,7 @@ func (s *Service) Issue(ctx context.Context, key IssuerKey, orders []Order) ([]O
 	sign(signer, attempts)
 	s.reached(AfterSignature) // die here: the next start abandons the serials; the ledger knows the TBS
 	// What was signed is recorded even when the caller gives up meanwhile.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
+	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
 	defer cancel()
 	if err := s.record(ctx, ca, attempts, outcomes); err != nil {
 		return outcomes, err
@@ -108,6 +110,8 @@ func (s *Service) begin(ctx context.Context, ca *CA, orders []Order, outcomes []
 	for i, o := range orders {
 		ids[i] = o.Identity
 	}
+	ctx, cancel := context.WithTimeout(ctx, recordTimeout)
+	defer cancel()
 	begun, err := s.store.Begin(ctx, ca.Key, ca.Shards, ids)
 	if s.seen(err) != nil {
 		return nil, fmt.Errorf("begin: %w", err)
@@ -117,11 +121,14 @@ func (s *Service) begin(ctx context.Context, ca *CA, orders []Order, outcomes []
 		if b.State == StateIntended && !b.Conflict {
 			// An earlier pass of this process failed between intent and record.
 			err := s.store.Abandon(ctx, b.Issuer, b.Serial)
-			if errors.Is(err, ErrElsewhere) {
-				outcomes[i].Err = err
+			switch {
+			case errors.Is(err, ErrElsewhere):
+				outcomes[i].Err = fmt.Errorf("%w: %w", ErrBusy, err)
 				continue
-			}
-			if s.seen(err) != nil {
+			case errors.Is(err, ErrState): // another process has just recorded or abandoned it
+				again = append(again, i)
+				continue
+			case s.seen(err) != nil:
 				return nil, fmt.Errorf("abandon serial %s: %w", b.Serial, err)
 			}
 			s.metrics.abandoned(b.Issuer)
@@ -264,7 +271,7 @@ func signed(attempts []attempt) (n int) {
 	return n
 }
 
-// recordTimeout bounds the record of what was signed, also while the process stops.
+// recordTimeout bounds each write and look-up of the cycle, also while the process stops.
 const recordTimeout = 10 * time.Second
 
 // record makes the signed attempts Issued in one transaction and abandons the others.

@@ -173,9 +173,9 @@ func (p *Pipeline) issue(key IssuerKey, slice []*ticket) {
 	if errors.Is(err, ErrBusy) && len(slice) > 1 {
 		// Somebody who does not use the pipeline has one of them in hand: the
 		// others must not wait for that.
-		for _, t := range slice {
-			p.issue(key, []*ticket{t})
-		}
+		middle := len(slice) / 2
+		p.issue(key, slice[:middle])
+		p.issue(key, slice[middle:])
 		return
 	}
 	p.mu.Lock()

@@ -121,7 +121,7 @@ func New(c Config) *Service {
 		s.now = time.Now
 	}
 	if s.silence == 0 {
-		s.silence = defaultSilence
+		s.silence = DefaultSilence
 	}
 	if s.metrics == nil {
 		s.metrics = NewMetrics(nil)

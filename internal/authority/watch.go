@@ -14,8 +14,8 @@ const (
 	watchPoll = 200 * time.Millisecond
 	// watchPause is the least time between two looks.
 	watchPause = 20 * time.Millisecond
-	// defaultSilence is that of Config.Silence.
-	defaultSilence = 20 * time.Second
+	// DefaultSilence is that of Config.Silence.
+	DefaultSilence = 20 * time.Second
 )
 
 // Feed is what consumers read.
@@ -38,22 +38,7 @@ func (s *Service) WatchLedger(ctx context.Context, log logr.Logger) error {
 	var last Heads
 	var renewed time.Time
 	for {
-		heads, err := s.store.Heads(ctx)
-		if err == nil {
-			s.noteRestored(heads)
-		}
-		if err == nil && heads.Accepted != last.Accepted {
-			err = s.Load(ctx)
-		}
-		if now := time.Now(); err == nil && now.Sub(renewed) >= s.silence/4 {
-			var leads bool
-			if leads, err = s.store.Renew(ctx, s.silence); err == nil {
-				renewed = now
-			}
-			if leads {
-				s.leadsOnce.Do(func() { close(s.leads) })
-			}
-		}
+		heads, err := s.look(ctx, last, &renewed)
 		switch {
 		case ctx.Err() != nil:
 			return nil
@@ -73,6 +58,32 @@ func (s *Service) WatchLedger(ctx context.Context, log logr.Logger) error {
 			return nil
 		}
 	}
+}
+
+// look reads the heads, and renews and reloads when it is time. What cannot be
+// loaded, as settings of a later release, keeps nobody from saying that it is alive.
+func (s *Service) look(ctx context.Context, last Heads, renewed *time.Time) (Heads, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.silence/2)
+	defer cancel()
+	heads, err := s.store.Heads(ctx)
+	if err != nil {
+		return heads, err
+	}
+	s.noteRestored(heads)
+	if now := time.Now(); now.Sub(*renewed) >= s.silence/4 {
+		leads, err := s.store.Renew(ctx, s.silence)
+		if err != nil {
+			return heads, err
+		}
+		*renewed = now
+		if leads {
+			s.leadsOnce.Do(func() { close(s.leads) })
+		}
+	}
+	if heads.Accepted != last.Accepted {
+		return heads, s.Load(ctx)
+	}
+	return heads, nil
 }
 
 // Leads is closed once this process leads those that share its ledger, which it does

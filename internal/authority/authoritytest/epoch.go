@@ -173,6 +173,9 @@ func besideEachOther(t *testing.T, d Database) {
 		t.Error("renew with hardly any silence")
 	}
 	time.Sleep(1100 * time.Millisecond)
+	renew(d.Store, time.Second, true) // was silent itself, and gives the other a round
+	must(t, other.Ping(ctx))
+	equal(t, "in hand after that round", status(t, d.Store, issuer, left).State, authority.StateIntended)
 	renew(d.Store, time.Second, true)
 	wantAbandoned(t, d.Store, identity("left"), left)
 	wantError(t, "write of the silent one", other.RecordIssued(ctx, issuer, issueds(left)), authority.ErrFenced)
@@ -180,6 +183,7 @@ func besideEachOther(t *testing.T, d Database) {
 	second := d.Beside(t)
 	renew(second, time.Minute, false)
 	time.Sleep(1100 * time.Millisecond)
+	renew(second, time.Second, false)
 	renew(second, time.Second, true) // the first has been silent
 }
 

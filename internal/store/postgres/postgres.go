@@ -114,7 +114,7 @@ func configure(dsn string, schema fs.FS, folder string) (sqlstore.Config, error)
 	db.SetConnMaxIdleTime(5 * time.Minute)
 	return sqlstore.Config{
 		Dialect: sqlstore.Dialect{
-			Name: "postgres", Blob: "BYTEA", Schema: files, ForShare: " FOR SHARE", ForUpdate: " FOR UPDATE",
+			Name: "postgres", Blob: "BYTEA", Schema: files, ForShare: " FOR KEY SHARE", ForUpdate: " FOR UPDATE", Isolation: sql.LevelReadCommitted,
 			Unnest: true, Now: `CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)`,
 			Durability: `SELECT name, setting FROM pg_settings WHERE name IN ('fsync', 'synchronous_commit', 'wal_sync_method', 'full_page_writes') ORDER BY name`,
 			Snapshot:   sql.LevelRepeatableRead, HasTable: `SELECT to_regclass($1) IS NOT NULL`,

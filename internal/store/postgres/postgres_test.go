@@ -180,19 +180,27 @@ func TestSchemaRefuses(t *testing.T) {
 	dsn := postgrestest.Start(t)
 	s := openFor(t, Config{DSN: dsn, TakeOver: true})
 	k := authority.IssuerKey{Authority: "BusinessCA/a/b", Generation: 1}
-	if _, err := s.Begin(t.Context(), k, 1, []authority.Identity{{Kind: "K", Namespace: "n", Name: "x"}}); err != nil {
+	begun, err := s.Begin(t.Context(), k, 1, []authority.Identity{{Kind: "K", Namespace: "n", Name: "x"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := authority.Intent{Identity: begun[0].Identity, Serial: begun[0].Serial, Attempt: 1, TBS: []byte{0x30, 0}, NotAfter: time.Now()}
+	if err := s.RecordIntent(t.Context(), k, []authority.Intent{in}); err != nil {
 		t.Fatal(err)
 	}
 	db := direct(t, dsn)
+	const columns = `serials (serial, issuer, shard, scope, name, digest, attempt, not_after, intended_at, tbs) SELECT `
 	for name, statement := range map[string]string{
-		"issued without certificate": `UPDATE serials SET state = 'Issued'`,
-		"intended without TBS":       `UPDATE serials SET state = 'Intended', not_after = 1, intended_at = 1`,
-		"two live serials":           `INSERT INTO serials (serial, identity, authority, generation, shard, state, epoch, reserved_at) SELECT '01FF', identity, authority, generation, shard, state, epoch, reserved_at FROM serials`,
-		"identity gone":              `DELETE FROM identities`,
-		"leaf changed":               `UPDATE audit_leaves SET at = 0`,
-		"leaf gone":                  `DELETE FROM audit_leaves`,
-		"change about nothing":       `INSERT INTO feed (kind, created_at) VALUES ('Serial', 1)`,
-		"leaves gone":                `TRUNCATE audit_leaves`,
+		"an attempt twice":         `INSERT INTO ` + columns + `'\x01ff'::bytea, issuer, shard, scope, name, digest, attempt, not_after, intended_at, tbs FROM serials`,
+		"serial used twice":        `INSERT INTO ` + columns + `serial, issuer, shard, scope, name, digest, 2, not_after, intended_at, tbs FROM serials`,
+		"empty TBS":                `UPDATE serials SET tbs = ''::bytea`,
+		"issued without signature": `INSERT INTO issued (serial_id, tail, issued_at) VALUES (1, ''::bytea, 1)`,
+		"unknown reason":           `INSERT INTO revocations SELECT id, issuer, shard, serial, not_after, 1, 7, 1 FROM serials`,
+		"leaf changed":             `UPDATE audit_leaves SET at = 0`,
+		"leaf gone":                `DELETE FROM audit_leaves`,
+		"leaves gone":              `TRUNCATE audit_leaves`,
+		"change about nothing":     `INSERT INTO feed (seq, kind, created_at) VALUES (9, 'Serial', 1)`,
+		"change about two things":  `INSERT INTO feed (seq, kind, serial_id, authority, generation, shard, created_at) VALUES (9, 'Serial', 1, 'a', 1, 0, 1)`,
 	} {
 		if _, err := db.Exec(statement); err == nil {
 			t.Errorf("%s: taken", name)

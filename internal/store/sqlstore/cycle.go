@@ -2,10 +2,12 @@ package sqlstore
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/hex"
 	"fmt"
+	"slices"
 
 	"github.com/emmansun/gmsm/sm3"
 
@@ -61,6 +63,10 @@ func (s *Store) RecordIntent(ctx context.Context, issuer authority.IssuerKey, in
 	if err := checkIntents(intents); err != nil {
 		return s.failed(operation, err)
 	}
+	// Always in the same order, so that two calls do not lock each other out.
+	intents = slices.SortedFunc(slices.Values(intents), func(a, b authority.Intent) int {
+		return cmp.Or(cmp.Compare(a.Identity.Kind, b.Identity.Kind), cmp.Compare(a.Identity.Namespace, b.Identity.Namespace), cmp.Compare(a.Identity.Name, b.Identity.Name))
+	})
 	issuerID, err := s.makeID(ctx, issuerRow(issuer))
 	if err != nil {
 		return s.failed(operation, err)

@@ -63,7 +63,7 @@ func (d *database) tx(ctx context.Context, do func(context.Context, *sql.Tx) err
 }
 
 func (d *database) try(ctx context.Context, do func(context.Context, *sql.Tx) error) (again bool, err error) {
-	tx, err := d.c.Writer.BeginTx(ctx, nil)
+	tx, err := d.c.Writer.BeginTx(ctx, &sql.TxOptions{Isolation: d.c.Dialect.Isolation})
 	if err != nil {
 		return false, fmt.Errorf("begin transaction: %w", err)
 	}

@@ -25,10 +25,13 @@ type Dialect struct {
 	// Durability is a statement whose rows are the settings that make a commit
 	// durable: name and value.
 	Durability string
+	// Isolation of the transactions that write; the row locks do the rest.
+	Isolation sql.IsolationLevel
 	// LockMigration is a statement that keeps other migrations out until its
 	// transaction ends; empty when beginning a transaction does that.
 	LockMigration string
-	// ForShare and ForUpdate are the row-locking clauses of SELECT; empty when
+	// ForShare and ForUpdate are the row-locking clauses of SELECT, of which the
+	// first lets others update what is no key; empty when
 	// there is only one writer.
 	ForShare, ForUpdate string
 	// Snapshot is the isolation of a transaction that reads one state of all tables.

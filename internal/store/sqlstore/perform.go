@@ -27,6 +27,12 @@ func (s *Store) Perform(ctx context.Context, act authority.Act) (authority.Perfo
 	// Die before the commit: nothing happened. Die after: the next call returns
 	// what this one recorded.
 	err = s.actTogether(ctx, operation, func(ctx context.Context, tx *sql.Tx) error {
+		// First of all, as others may follow in the transaction: who waits for the
+		// row of the numbers holds nothing that those before it want.
+		var one int
+		if err := tx.QueryRowContext(ctx, `SELECT one FROM heads WHERE one = 1`+s.c.Dialect.ForUpdate).Scan(&one); err != nil {
+			return fmt.Errorf("lock numbers: %w", err)
+		}
 		known, err := findAct(ctx, tx, act.Identity.Kind, act.Identity.Namespace, act.Identity.Name)
 		switch {
 		case err == nil && known.Identity.Digest != act.Identity.Digest:

@@ -81,10 +81,11 @@ func (s *Store) join(ctx context.Context, tx *sql.Tx) error {
 	return err
 }
 
-// fence ends the processes of a condition and closes what they left
-// Intended as Abandoned.
+// fence ends the processes of a condition and closes what they left Intended as
+// Abandoned. The lock waits for every transaction that found one of them alive.
 func (s *Store) fence(ctx context.Context, tx *sql.Tx, cause, condition string, args ...any) error {
-	rows, err := tx.QueryContext(ctx, `UPDATE processes SET fenced = 1 WHERE fenced = 0`+condition+` RETURNING id`, args...)
+	rows, err := tx.QueryContext(ctx, `UPDATE processes SET fenced = 1 WHERE id IN (
+		SELECT id FROM processes WHERE fenced = 0`+condition+` ORDER BY id`+s.c.Dialect.ForUpdate+`) RETURNING id`, args...)
 	if err != nil {
 		return fmt.Errorf("fence processes: %w", err)
 	}
@@ -102,7 +103,7 @@ func (s *Store) fence(ctx context.Context, tx *sql.Tx, cause, condition string, 
 
 // closeAttempts closes what a process left Intended as Abandoned.
 func (s *Store) closeAttempts(ctx context.Context, tx *sql.Tx, process int64, cause string) error {
-	rows, err := tx.QueryContext(ctx, `SELECT s.id, s.serial FROM attempts p JOIN serials s ON s.id = p.serial_id WHERE p.process = $1 ORDER BY s.id`, process)
+	rows, err := tx.QueryContext(ctx, `SELECT s.id, s.serial FROM attempts p JOIN serials s ON s.id = p.serial_id WHERE p.process = $1 ORDER BY p.serial_id`, process)
 	if err != nil {
 		return fmt.Errorf("read what was intended: %w", err)
 	}
@@ -142,11 +143,21 @@ func (s *Store) Renew(ctx context.Context, silence time.Duration) (leads bool, e
 			leads = true
 			return nil // the transaction found it alive
 		}
+		// A process that was silent itself, as when the database was away, knows nothing
+		// of the others: they get this round to say that they are alive.
+		var silent bool
+		err := tx.QueryRowContext(ctx, `SELECT seen_at < `+s.c.Dialect.Now+` - CAST($1 AS BIGINT) FROM processes WHERE id = $2`, silence.Microseconds()/2, s.process).Scan(&silent)
+		if err != nil {
+			return fmt.Errorf("read own process: %w", err)
+		}
 		if _, err := tx.ExecContext(ctx, `UPDATE processes SET seen_at = `+s.c.Dialect.Now+` WHERE id = $1`, s.process); err != nil {
 			return fmt.Errorf("mark own process: %w", err)
 		}
-		if err := s.fence(ctx, tx, "silence", ` AND seen_at < `+s.c.Dialect.Now+` - CAST($1 AS BIGINT)`, silence.Microseconds()); err != nil {
-			return err
+		if !silent {
+			err := s.fence(ctx, tx, "silence", ` AND seen_at < `+s.c.Dialect.Now+` - CAST($1 AS BIGINT) AND id <> $2`, silence.Microseconds(), s.process)
+			if err != nil {
+				return err
+			}
 		}
 		var first int64
 		if err := tx.QueryRowContext(ctx, `SELECT MIN(id) FROM processes WHERE fenced = 0`).Scan(&first); err != nil {
