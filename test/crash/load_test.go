@@ -73,9 +73,11 @@ func carry(ctx context.Context, j job, out io.Writer) error {
 				switch {
 				case errors.Is(err, authority.ErrFenced):
 					return err
-				case err != nil: // another process has it in hand
-					time.Sleep(50 * time.Millisecond)
+				case errors.Is(err, authority.ErrBusy), errors.Is(err, authority.ErrElsewhere):
+					time.Sleep(50 * time.Millisecond) // another process has it in hand
 					continue
+				case err != nil:
+					return err
 				}
 				mu.Lock()
 				defer mu.Unlock()
@@ -195,6 +197,10 @@ func checkLoad(t *testing.T, j job, requests int, told map[string]string) {
 			t.Errorf("%s: the ledger has serial %s, %s, %v; a process told of %s", name, r.Serial, r.State, err, serial)
 		}
 	}
+	listed := map[pki.Serial]bool{}
+	if err := store.Revoked(ctx, caKey, 0, time.Time{}, func(r authority.Record) error { listed[r.Serial] = true; return nil }); err != nil {
+		t.Fatal(err)
+	}
 	signed, abandoned := map[pki.Serial]bool{}, 0
 	for _, tbs := range signatures(t, j) {
 		serial, err := serialOf(tbs)
@@ -210,13 +216,32 @@ func checkLoad(t *testing.T, j job, requests int, told map[string]string) {
 		case err != nil:
 			t.Errorf("the ledger does not know serial %s, which was signed: %v", serial, err)
 		case r.State == authority.StateAbandoned:
-			abandoned++
+			if abandoned++; !listed[serial] {
+				t.Errorf("abandoned serial %s is not among the revoked", serial)
+			}
 		case r.State != authority.StateIssued || r.Identity.Name != "first" && told[r.Identity.Name] != string(serial):
 			t.Errorf("serial %s of %s was signed and is %s; a process told of %s", serial, r.Identity.Name, r.State, told[r.Identity.Name])
 		}
 	}
 	if n, err := store.Count(ctx, caKey); err != nil || n != int64(requests)+1 {
 		t.Errorf("the ledger counts %d certificates, %v; want %d", n, err, requests+1)
+	}
+	heads, err := store.Heads(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for after := int64(0); after < heads.Feed; {
+		changes, next, err := store.Changes(ctx, after, authority.MaxChanges)
+		if err != nil || next == after {
+			t.Fatalf("the feed ends at %d of %d: %v", after, heads.Feed, err)
+		}
+		for _, c := range changes {
+			// Of several changes of one thing the last is shown.
+			if c.Seq <= after || c.Seq > next {
+				t.Errorf("change %d between %d and %d", c.Seq, after, next)
+			}
+		}
+		after = next
 	}
 	t.Logf("%d signatures, %d of them abandoned", len(signed), abandoned)
 }
