@@ -106,11 +106,6 @@ func (b *Batch) CRL(q CRLQuery) *Answer[CRL] {
 	return add[CRL](b, "crl", argument{"issuer", q.Issuer}, argument{"crl", q.CRL}, argument{"at", q.At})
 }
 
-// BouncyCRL is Batch.CRL alone.
-func BouncyCRL(q CRLQuery) (CRL, error) {
-	return one(func(b *Batch) *Answer[CRL] { return b.CRL(q) })
-}
-
 // OCSPQuery is a response to verify against the request that it answers.
 type OCSPQuery struct {
 	Issuer   []byte    // PEM
