@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/emmansun/gmsm/smx509"
+
+	"github.com/terrace-pki/terrace/internal/pki"
 )
 
 // Settings is the accepted spec of one CA: what signing certificates and CRLs
@@ -146,4 +148,20 @@ func (s Settings) CRLURL(shard int32) string {
 		return ""
 	}
 	return s.BaseURL + "/crl/" + s.Key.CRLFileName(shard)
+}
+
+// NameBelow is the subject of a signer that works for the CA: the CA's country and
+// organisation, and below them attributes.
+func (c *CA) NameBelow(attributes ...pki.Attribute) (pki.Name, error) {
+	issuer, err := pki.ParseNameDER(c.Cert.RawSubject)
+	if err != nil {
+		return pki.Name{}, err
+	}
+	var all []pki.Attribute
+	for _, a := range issuer.Attributes() {
+		if a.Type == "C" || a.Type == "O" {
+			all = append(all, a)
+		}
+	}
+	return pki.NewName(append(all, attributes...)...)
 }

@@ -147,22 +147,12 @@ func (s *Service) current(holder string, key authority.IssuerKey) *Served {
 // responderName is the CA's country and organisation, with the holder and the
 // window below them.
 func responderName(ca *authority.CA, h holder, window int64) (pki.Name, error) {
-	issuer, err := pki.ParseNameDER(ca.Cert.RawSubject)
-	if err != nil {
-		return pki.Name{}, err
-	}
-	var attributes []pki.Attribute
-	for _, a := range issuer.Attributes() {
-		if a.Type == "C" || a.Type == "O" {
-			attributes = append(attributes, a)
-		}
-	}
 	common := "OCSP " + h.spec.Name
 	if h.node != "" {
 		// A name for people, cut where it is too long: the window and the key tell apart.
 		common = fmt.Sprintf("OCSP %.28s %.30s", h.spec.Name, h.node)
 	}
-	return pki.NewName(append(attributes,
+	return ca.NameBelow(
 		pki.Attribute{Type: "CN", Value: common},
-		pki.Attribute{Type: "SERIALNUMBER", Value: strconv.FormatInt(window, 10)})...)
+		pki.Attribute{Type: "SERIALNUMBER", Value: strconv.FormatInt(window, 10)})
 }

@@ -197,17 +197,7 @@ func (s *Service) revoked(ctx context.Context, ca *authority.CA, certificate *sm
 
 // signerName is the CA's country and organisation, with the signer below them.
 func signerName(ca *authority.CA, state signerState, window int64) (pki.Name, error) {
-	issuer, err := pki.ParseNameDER(ca.Cert.RawSubject)
-	if err != nil {
-		return pki.Name{}, err
-	}
-	var attributes []pki.Attribute
-	for _, a := range issuer.Attributes() {
-		if a.Type == "C" || a.Type == "O" {
-			attributes = append(attributes, a)
-		}
-	}
-	return pki.NewName(append(attributes,
+	return ca.NameBelow(
 		pki.Attribute{Type: "CN", Value: fmt.Sprintf("Trust list %.50s", ca.Key.FileName())},
-		pki.Attribute{Type: "SERIALNUMBER", Value: fmt.Sprintf("%d-%d", state.KeyGeneration, window)})...)
+		pki.Attribute{Type: "SERIALNUMBER", Value: fmt.Sprintf("%d-%d", state.KeyGeneration, window)})
 }
